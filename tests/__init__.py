@@ -1,0 +1,1 @@
+"""The tests of Opsin; the folders mirror the package."""
