@@ -1,0 +1,211 @@
+"""The database: engines for SQLite and PostgreSQL, reads, and writes that carry their events."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy import event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from opsin.core.errors import ConfigurationError, MissingExtra, StorageError
+from opsin.storage.event_log import NewEvent, append_events
+
+_SQLITE_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    # In WAL mode NORMAL survives a killed process; a power cut may undo the last moments.
+    "PRAGMA synchronous=NORMAL",
+    "PRAGMA busy_timeout=30000",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA temp_store=MEMORY",
+    "PRAGMA mmap_size=268435456",
+    "PRAGMA cache_size=-65536",
+)
+
+_BLOB_LOCK = 0x6F7073696C
+
+
+class Transaction:
+    """One write: its connection, and the events that are committed with it."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.connection = connection
+        self.events: list[NewEvent] = []
+
+    async def lock_blobs(self, *, exclusive: bool) -> None:
+        """Keep the sweeper (exclusive) and those who are about to name a blob (shared) apart."""
+        if self.connection.dialect.name == "postgresql":
+            function = "pg_advisory_xact_lock" + ("" if exclusive else "_shared")
+            await self.connection.execute(text(f"SELECT {function}(:key)"), {"key": _BLOB_LOCK})
+        # On SQLite the transaction itself excludes every other writer.
+
+    def emit(self, event: NewEvent) -> None:
+        """Tell of a change made in this transaction."""
+        self.events.append(event)
+
+
+class Signal:
+    """Wakes whoever waits for a commit of this process."""
+
+    def __init__(self) -> None:
+        self.fired = 0
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    def fire(self) -> None:
+        self.fired += 1
+        waiting, self._waiting = self._waiting, set()
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    async def wait(self, since: int, timeout: float) -> None:
+        """Until it has fired more than `since` times, `timeout` seconds at most.
+
+        Take `fired` before looking at the database, so that a commit during the look is not missed.
+        """
+        if self.fired != since:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
+        try:
+            await asyncio.wait_for(future, timeout)
+        except TimeoutError:
+            pass
+        finally:
+            self._waiting.discard(future)
+
+
+class Database:
+    """Reads on a pool of connections, writes one transaction at a time on SQLite."""
+
+    def __init__(self, url: str, *, pool_size: int = 16) -> None:
+        self.url = database_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.committed = Signal()
+        if self.is_sqlite:
+            if self.url.database:
+                Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+            self._reader = _sqlite_engine(self.url, begin="BEGIN", pool_size=4)
+            # One writer per process: waiting in a queue of ours is fair, SQLite's is not.
+            self._writer = _sqlite_engine(self.url, begin="BEGIN IMMEDIATE", pool_size=1)
+        else:
+            self._reader = self._writer = _engine(
+                self.url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True
+            )
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that sees one snapshot on SQLite, committed rows on PostgreSQL."""
+        with _storage_errors():
+            async with self._reader.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[Transaction]:
+        """A transaction; its events are appended last and committed with it.
+
+        Raises StorageError when the database cannot be reached, IntegrityError as SQLAlchemy does.
+        """
+        with _storage_errors():
+            async with self._writer.begin() as connection:
+                transaction = Transaction(connection)
+                yield transaction
+                if transaction.events:
+                    await append_events(connection, transaction.events)
+        if transaction.events:
+            self.committed.fire()
+
+    async def close(self) -> None:
+        await self._reader.dispose()
+        if self._writer is not self._reader:
+            await self._writer.dispose()
+
+
+def database_url(url: str) -> URL:
+    """The URL with the async driver that Opsin uses for its database."""
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except (SQLAlchemyError, ValueError):
+        raise ConfigurationError(
+            "OPSIN_DATABASE_URL cannot be read: use sqlite:///path or postgresql://user@host/name"
+        ) from None
+    drivers = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+    if backend == "postgres":
+        backend = "postgresql"
+    if backend not in drivers:
+        raise ConfigurationError(
+            f"OPSIN_DATABASE_URL: {backend!r} is not supported, use sqlite or postgresql"
+        )
+    return parsed.set(drivername=drivers[backend])
+
+
+def connect_without_pool(url: URL) -> AsyncEngine:
+    """An engine for a single task, such as a migration."""
+    if url.get_backend_name() == "sqlite" and url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = _engine(url, poolclass=NullPool)
+        event.listen(engine.sync_engine, "connect", _set_pragmas)
+        return engine
+    return _engine(url, poolclass=NullPool)
+
+
+def dump_json(value: Any) -> str:
+    """JSON text; integers beyond 64 bits are written too."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def load_json(text: str | bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)
+
+
+def _engine(url: URL, **options: Any) -> AsyncEngine:
+    try:
+        return create_async_engine(
+            url, json_serializer=dump_json, json_deserializer=load_json, **options
+        )
+    except (ModuleNotFoundError, NoSuchModuleError):
+        raise MissingExtra("a PostgreSQL database", "postgres") from None
+
+
+def _sqlite_engine(url: URL, *, begin: str, pool_size: int) -> AsyncEngine:
+    engine = _engine(url, pool_size=pool_size, max_overflow=0, pool_timeout=60)
+
+    def on_begin(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+    event.listen(engine.sync_engine, "connect", _set_pragmas)
+    event.listen(engine.sync_engine, "begin", on_begin)
+    return engine
+
+
+def _set_pragmas(connection: Any, _record: Any) -> None:
+    # The driver must not begin transactions of its own; ours begin in `on_begin`.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in _SQLITE_PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+@contextmanager
+def _storage_errors() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except (DBAPIError, PoolTimeout, OSError) as error:
+        raise StorageError("the database could not do this now; try again") from error

@@ -1,0 +1,1 @@
+"""Alembic's environment and the history of the tables."""

@@ -1,0 +1,83 @@
+"""Brings the database's tables to the newest version, and tells which version it has."""
+
+import asyncio
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from opsin.core.errors import StorageError
+from opsin.storage.database import connect_without_pool, database_url
+
+_MIGRATE_LOCK = 0x6F7073696F
+_ATTEMPTS = 40
+
+
+def alembic_config(connection: Connection | None = None) -> Config:
+    """Alembic's configuration, bound to an open connection."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def newest_revision() -> str:
+    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    assert head is not None
+    return head
+
+
+async def current_revision(url: str) -> str | None:
+    """The revision the database is at; None for an empty one."""
+    engine = connect_without_pool(database_url(url))
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(_revision)
+    finally:
+        await engine.dispose()
+
+
+async def upgrade(url: str) -> tuple[str | None, str]:
+    """Migrate to the newest revision; gives the revisions before and after.
+
+    Safe when several processes start at once, and when the server is still starting.
+    """
+    engine = connect_without_pool(database_url(url))
+    try:
+        for attempt in range(_ATTEMPTS):
+            try:
+                async with engine.connect() as connection:
+                    return await _upgrade(connection)
+            except OSError:
+                if attempt == _ATTEMPTS - 1:
+                    raise StorageError("the database cannot be reached") from None
+                await asyncio.sleep(0.25)
+        raise AssertionError("unreachable")
+    finally:
+        await engine.dispose()
+
+
+async def _upgrade(connection: AsyncConnection) -> tuple[str | None, str]:
+    head = newest_revision()
+    before = await connection.run_sync(_revision)
+    if before == head:
+        return before, head
+    await connection.rollback()
+    if connection.dialect.name == "sqlite":
+        # Takes the write lock now, so that a second process waits and then finds the work done.
+        await connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:k)"), {"k": _MIGRATE_LOCK})
+    before = await connection.run_sync(_revision)
+    if before != head:
+        await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), "head"))
+    await connection.commit()
+    return before, head
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()

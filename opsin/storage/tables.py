@@ -1,0 +1,283 @@
+"""Every table, for SQLite and PostgreSQL alike.
+
+Ids are UUIDv7 as text (native `uuid` on PostgreSQL), so ordering by id is ordering by creation.
+Times are UTC.  Every row that a caller can reach carries `company_id`, its tenant.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import UUID
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time; ISO text with microseconds and `Z`-less on SQLite, so that it sorts."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone cannot be stored")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None or value.tzinfo is not None:
+            return value
+        return value.replace(tzinfo=UTC)
+
+
+Id = String(36).with_variant(UUID(as_uuid=False), "postgresql")
+# Text, not `jsonb`, on PostgreSQL: key order and every digit of a number come back as they went in.
+Json = JSON(none_as_null=True)
+# SQLite autoincrements INTEGER PRIMARY KEY only.
+Sequence = BigInteger().with_variant(Integer, "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _id() -> Column[str]:
+    return Column("id", Id, primary_key=True)
+
+
+def _reference(name: str, target: str, *, nullable: bool = False) -> Column[Any]:
+    return Column(name, Id, ForeignKey(f"{target}.id", ondelete="CASCADE"), nullable=nullable)
+
+
+def _time(name: str, *, nullable: bool = False) -> Column[datetime]:
+    return Column(name, UtcDateTime, nullable=nullable)
+
+
+companies = Table(
+    "companies",
+    metadata,
+    _id(),
+    Column("name", String(255), nullable=False, unique=True),
+    _time("created_at"),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    _id(),
+    _reference("company_id", "companies"),
+    Column("email", String(320), nullable=False, unique=True),
+    Column("is_active", Boolean, nullable=False, default=True),
+    _time("created_at"),
+    Index(None, "company_id"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    _id(),
+    _reference("company_id", "companies"),
+    _reference("account_id", "accounts", nullable=True),
+    Column("name", String(255), nullable=False),
+    Column("prefix", String(16), nullable=False, unique=True),
+    Column("secret_sha256", String(64), nullable=False),
+    _time("created_at"),
+    _time("last_used_at", nullable=True),
+    _time("revoked_at", nullable=True),
+    Index(None, "company_id", "id"),
+)
+
+datasets = Table(
+    "datasets",
+    metadata,
+    _id(),
+    _reference("company_id", "companies"),
+    Column("name", String(255), nullable=False),
+    Column("description", Text, nullable=False, default=""),
+    _time("created_at"),
+    _time("updated_at"),
+    Index(None, "company_id", "id"),
+)
+
+subjects = Table(
+    "subjects",
+    metadata,
+    _id(),
+    _reference("company_id", "companies"),
+    _reference("dataset_id", "datasets"),
+    Column("name", String(255), nullable=False),
+    Column("attributes", Json, nullable=False, default=dict),
+    _time("created_at"),
+    Index(None, "company_id", "id"),
+    Index(None, "dataset_id", "id"),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    _id(),
+    _reference("company_id", "companies"),
+    _reference("dataset_id", "datasets"),
+    _reference("subject_id", "subjects", nullable=True),
+    Column("name", String(255), nullable=False, default=""),
+    _time("created_at"),
+    Index(None, "company_id", "id"),
+    Index(None, "dataset_id", "id"),
+    Index(None, "subject_id", "id"),
+)
+
+images = Table(
+    "images",
+    metadata,
+    _id(),
+    _reference("company_id", "companies"),
+    _reference("dataset_id", "datasets"),
+    _reference("subject_id", "subjects", nullable=True),
+    _reference("batch_id", "batches", nullable=True),
+    Column("filename", String(255), nullable=False),
+    Column("content_type", String(100), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("frames", Integer, nullable=False, default=1),
+    Column("orientation", Integer, nullable=False, default=1),
+    Column("orientation_applied", Boolean, nullable=False, default=True),
+    Column("notes", Json, nullable=False, default=list),
+    Column("metadata", Json, nullable=False, default=dict),
+    _time("created_at"),
+    Index(None, "company_id", "id"),
+    Index(None, "dataset_id", "id"),
+    Index(None, "subject_id", "id"),
+    Index(None, "batch_id", "id"),
+    Index(None, "sha256"),
+)
+
+STATUSES = ("QUEUED", "PROCESSING", "COMPLETED", "FAILED", "CANCELLED")
+
+analyses = Table(
+    "analyses",
+    metadata,
+    _id(),
+    _reference("company_id", "companies"),
+    _reference("dataset_id", "datasets"),
+    _reference("image_id", "images"),
+    # An analysis is run here (operation) or told from outside (external); never both.
+    Column("external", Boolean, nullable=False, default=False),
+    Column("operation", String(255), nullable=True),
+    Column("operation_version", String(100), nullable=True),
+    Column("task_id", String(255), nullable=True),
+    Column("model_name", String(255), nullable=False),
+    Column("model_version", String(100), nullable=False),
+    Column("parameters", Json, nullable=True),
+    Column("status", String(16), nullable=False),
+    Column("priority", Integer, nullable=False, default=0),
+    Column("error_code", String(64), nullable=True),
+    Column("error_message", Text, nullable=True),
+    Column("result_type", String(255), nullable=True),
+    Column("result", Json, nullable=True),
+    Column("summary", Json, nullable=True),
+    Column("provenance", Json, nullable=True),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("lease_id", Id, nullable=True),
+    _time("lease_until", nullable=True),
+    _time("available_at"),
+    _time("created_at"),
+    _time("started_at", nullable=True),
+    _time("completed_at", nullable=True),
+    _time("updated_at"),
+    CheckConstraint(f"status IN {STATUSES}", name="status"),
+    CheckConstraint("external OR operation IS NOT NULL", name="kind"),
+    Index(None, "company_id", "id"),
+    Index(None, "dataset_id", "id"),
+    Index(None, "image_id", "id"),
+    Index(
+        "ix_analyses_queue",
+        text("priority DESC"),
+        "id",
+        sqlite_where=text("status = 'QUEUED' AND external = 0"),
+        postgresql_where=text("status = 'QUEUED' AND NOT external"),
+    ),
+    Index(
+        "ix_analyses_leases",
+        "lease_until",
+        sqlite_where=text("status = 'PROCESSING' AND external = 0"),
+        postgresql_where=text("status = 'PROCESSING' AND NOT external"),
+    ),
+)
+
+annotations = Table(
+    "annotations",
+    metadata,
+    _id(),
+    _reference("company_id", "companies"),
+    _reference("analysis_id", "analyses"),
+    Column("annotation_type", String(50), nullable=False),
+    Column("class_name", String(255), nullable=True),
+    Column("confidence", Float(53), nullable=True),
+    Column("data", Json, nullable=False),
+    Column("storage_path", String(1024), nullable=True),
+    Column("ordering", Integer, nullable=True),
+    _time("created_at"),
+    Index(None, "analysis_id", "id"),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    _id(),
+    _reference("company_id", "companies"),
+    _reference("analysis_id", "analyses"),
+    Column("name", String(255), nullable=False),
+    Column("content_type", String(255), nullable=False),
+    Column("storage_path", String(1024), nullable=False),
+    Column("size_bytes", BigInteger, nullable=True),
+    Column("sha256", String(64), nullable=True),
+    _time("created_at"),
+    _time("stored_at", nullable=True),
+    _time("expires_at", nullable=True),
+    UniqueConstraint("analysis_id", "name"),
+    Index(None, "company_id", "id"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    # No foreign keys: the log outlives what it tells of.
+    Column("company_id", Id, nullable=False),
+    Column("kind", String(64), nullable=False),
+    Column("dataset_id", Id, nullable=True),
+    Column("image_id", Id, nullable=True),
+    Column("analysis_id", Id, nullable=True),
+    Column("data", Json, nullable=False, default=dict),
+    _time("created_at"),
+    Index(None, "company_id", "sequence"),
+    Index(None, "analysis_id", "sequence"),
+    sqlite_autoincrement=True,
+)
