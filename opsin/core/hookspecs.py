@@ -1,0 +1,26 @@
+"""Every hook a plugin may implement.  Hooks register, synchronously, at startup."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pluggy
+
+from opsin.core.contract import Operation, RegionFinder
+
+PROJECT = "opsin"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def opsin_operations(  # type: ignore[empty-body]  # a specification, never called
+    options: Mapping[str, Any],
+) -> Iterable[Operation[Any, Any]]:
+    """Operations this plugin provides; `options` are the plugin's own settings."""
+
+
+@hookspec
+def opsin_region_finders(  # type: ignore[empty-body]  # a specification, never called
+    options: Mapping[str, Any],
+) -> Iterable[RegionFinder]:
+    """Finders for the targets `prominent_person` and `prominent_face`."""

@@ -1,0 +1,144 @@
+"""The rules a plugin's descriptors must keep, checked once when its hook returns them."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from opsin.core.contract import (
+    Bundled,
+    Download,
+    MissingRegion,
+    ModelRequirement,
+    Operation,
+    Params,
+    RegionFinder,
+    Result,
+    Target,
+)
+from opsin.core.errors import PluginError
+
+OPERATION_NAME = re.compile(r"[a-z][a-z0-9_]*")
+"""Also a valid GraphQL name: each operation is a member of the GraphQL type `OperationInput`."""
+RESULT_NAME = re.compile(r"[A-Z][A-Za-z0-9]*")
+"""The class name of a result becomes the name of a GraphQL type."""
+SHA256_PREFIX = re.compile(r"[0-9a-f]{8,64}")
+
+
+def checked_operation(plugin: str, candidate: object) -> Operation[Any, Any]:
+    """The candidate, when it is a complete operation; otherwise `PluginError` says what is not."""
+    operation: Operation[Any, Any] = _instance_of(plugin, candidate, Operation)
+    _check_loadable(plugin, operation)
+    what = f"operation {operation.name!r}"
+    if not OPERATION_NAME.fullmatch(operation.name):
+        raise PluginError(plugin, f"{what}: the name must match {OPERATION_NAME.pattern}")
+    if not _is_text(getattr(operation, "description", None)):
+        raise PluginError(plugin, f"{what}: `description` must be a text")
+    _check_model(plugin, what, "params", getattr(operation, "params", None), Params)
+    result = getattr(operation, "result", None)
+    _check_model(plugin, what, "result", result, Result)
+    if result is Result:
+        raise PluginError(plugin, f"{what}: `result` must be a subclass of Result of your own")
+    if not RESULT_NAME.fullmatch(operation.result.__name__):
+        name = operation.result.__name__
+        raise PluginError(
+            plugin, f"{what}: the result class {name!r} must match {RESULT_NAME.pattern}"
+        )
+    _check_targets(plugin, what, operation)
+    if not isinstance(operation.crop, bool):
+        raise PluginError(plugin, f"{what}: `crop` must be True or False")
+    return operation
+
+
+def checked_finder(plugin: str, candidate: object) -> RegionFinder:
+    """The candidate, when it is a complete region finder; otherwise `PluginError` says why not."""
+    finder: RegionFinder = _instance_of(plugin, candidate, RegionFinder)
+    _check_loadable(plugin, finder)
+    target = getattr(finder, "target", None)
+    if not isinstance(target, Target) or target is Target.WHOLE_IMAGE:
+        raise PluginError(
+            plugin, f"finder {finder.name!r}: `target` must be the Target of a region in the image"
+        )
+    return finder
+
+
+# What a plugin hands over is Any below: its types are what is being checked.
+def _instance_of(plugin: str, candidate: Any, kind: type[Any]) -> Any:
+    if isinstance(candidate, kind):
+        return candidate
+    if isinstance(candidate, type) and issubclass(candidate, kind):
+        raise PluginError(plugin, f"return an instance: {candidate.__name__}(), not the class")
+    raise PluginError(plugin, f"expected {kind.__name__}, got {type(candidate).__name__}")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _check_loadable(plugin: str, loadable: Any) -> None:
+    for attribute in ("name", "version"):
+        if not _is_text(getattr(loadable, attribute, None)):
+            kind = type(loadable).__name__
+            raise PluginError(plugin, f"{kind}: `{attribute}` must be a text")
+    what = f"{loadable.name!r}"
+    requires = loadable.requires
+    if not isinstance(requires, tuple) or not all(_is_text(name) for name in requires):
+        raise PluginError(plugin, f"{what}: `requires` must be a tuple of package names")
+    if loadable.extra is not None and not _is_text(loadable.extra):
+        raise PluginError(plugin, f"{what}: `extra` must be a text such as 'opsin[models]'")
+    models = loadable.models
+    if not isinstance(models, tuple) or not all(isinstance(m, ModelRequirement) for m in models):
+        raise PluginError(plugin, f"{what}: `models` must be a tuple of ModelRequirement")
+    if len({requirement.role for requirement in models}) != len(models):
+        raise PluginError(plugin, f"{what}: two models have the same role")
+    for requirement in models:
+        _check_origin(plugin, f"model {requirement.name!r}", requirement.origin)
+
+
+def _check_origin(plugin: str, what: str, origin: Any) -> None:
+    if isinstance(origin, Bundled):
+        files: Any = origin.files
+        if not origin.package or not isinstance(files, tuple) or not files:
+            raise PluginError(plugin, f"{what}: Bundled needs a package and a tuple of files")
+    elif isinstance(origin, Download):
+        # The file lands in the models folder: a path in its name could write anywhere.
+        if not re.fullmatch(r"[\w+-][\w.+-]*", origin.file):
+            raise PluginError(plugin, f"{what}: `file` must be a plain file name")
+        if not SHA256_PREFIX.fullmatch(origin.sha256_prefix):
+            raise PluginError(plugin, f"{what}: `sha256_prefix` must be 8 to 64 hex digits")
+    else:
+        raise PluginError(plugin, f"{what}: `origin` must be Bundled or Download")
+
+
+def _check_model(plugin: str, what: str, attribute: str, model: Any, base: type[BaseModel]) -> None:
+    if not isinstance(model, type) or not issubclass(model, base):
+        raise PluginError(plugin, f"{what}: `{attribute}` must be a subclass of {base.__name__}")
+    try:
+        model.model_json_schema(mode="validation" if base is Params else "serialization")
+    except Exception as error:
+        raise PluginError(
+            plugin, f"{what}: `{attribute}` has a field without a JSON schema: {error}"
+        ) from error
+
+
+def _check_targets(plugin: str, what: str, operation: Any) -> None:
+    targets = operation.targets
+    if (
+        not isinstance(targets, tuple)
+        or not targets
+        or not all(isinstance(target, Target) for target in targets)
+        or len(set(targets)) != len(targets)
+    ):
+        raise PluginError(plugin, f"{what}: `targets` must be a tuple of different Targets")
+    if operation.default_target not in targets:
+        raise PluginError(plugin, f"{what}: `default_target` must be one of `targets`")
+    missing = operation.missing_region
+    if not isinstance(missing, Mapping) or not all(
+        isinstance(missing.get(target), MissingRegion)
+        for target in targets
+        if target is not Target.WHOLE_IMAGE
+    ):
+        raise PluginError(
+            plugin, f"{what}: `missing_region` must say what to do for every region in `targets`"
+        )
