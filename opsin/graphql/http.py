@@ -1,0 +1,196 @@
+"""The GraphQL endpoint: Strawberry's view, held to the GraphQL over HTTP specification."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
+
+import orjson
+from cross_web import AsyncHTTPRequestAdapter
+from cross_web import HTTPException as StrawberryHTTPException
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+from strawberry.asgi import GraphQL
+from strawberry.exceptions import MissingQueryError
+from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
+from strawberry.schema import BaseSchema
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.types import ExecutionResult
+from strawberry.types.graphql import OperationType
+from strawberry.types.unset import UNSET, UnsetType
+
+from opsin.core.errors import Unauthenticated
+from opsin.graphql import http_rules
+from opsin.web.graphiql_page import graphiql_response
+
+MALFORMED_FORM = "The form does not follow the GraphQL multipart request specification."
+
+ContextGetter = Callable[[Request | WebSocket, Response | WebSocket], Awaitable[Any]]
+
+
+def refused_operation(operation_type: OperationType) -> HTTPException:
+    if operation_type is OperationType.MUTATION:
+        return HTTPException(405, "Mutations must be sent by POST.", {"Allow": "POST"})
+    return HTTPException(
+        406, "Subscriptions need a WebSocket, or the header Accept: text/event-stream."
+    )
+
+
+class GraphQLApp(GraphQL[Any, None]):
+    """GET, POST, uploads, server-sent events, graphql-transport-ws and GraphiQL, on one path.
+
+    `context_getter` makes the resolvers' context.  `on_connect` gets the context of a socket once
+    Strawberry has put the connection_init payload into its `connection_params`.  Either refuses the
+    caller by raising Unauthenticated.  `allowed_origins` are the other sites whose pages may open
+    sockets and post uploads.
+    """
+
+    def __init__(
+        self,
+        schema: BaseSchema,
+        *,
+        context_getter: ContextGetter,
+        on_connect: Callable[[Any], Awaitable[None]] | None = None,
+        allowed_origins: Sequence[str] = (),
+    ) -> None:
+        super().__init__(
+            schema,
+            graphql_ide=None,
+            subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL),
+            multipart_uploads_enabled=True,
+            allowed_origins=allowed_origins,
+        )
+        self._context_getter = context_getter
+        self._on_connect = on_connect
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            try:
+                await super().__call__(scope, receive, send)
+            except Unauthenticated:
+                # The socket is open by then; 4403 is the protocol's "Forbidden".
+                await send({"type": "websocket.close", "code": 4403, "reason": "Forbidden"})
+            return
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+            await response(scope, receive, send)
+        finally:
+            await request.close()  # lets go of an upload's temporary files
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            if request.method == "POST":
+                http_rules.check_body_type(request.headers)
+                http_rules.check_forgery(request.headers, self.allowed_origins)
+            elif request.method != "GET":
+                raise HTTPException(
+                    405, "GraphQL is served by GET and POST.", {"Allow": "GET, POST"}
+                )
+            elif "query" not in request.query_params and http_rules.wants_page(request.headers):
+                return graphiql_response()
+            return await self.run(request)
+        except HTTPException as error:
+            status, message, headers = error.status_code, error.detail, error.headers
+        except StrawberryHTTPException as error:
+            status, message, headers = error.status_code, error.reason, None
+        except Unauthenticated as error:
+            status, message, headers = 401, error.message, {"WWW-Authenticate": "Bearer"}
+        code = Unauthenticated.code if status == 401 else "BAD_REQUEST"
+        body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": code}}]})
+        media_type = http_rules.response_media_type(request.headers)
+        return Response(body, status, headers, f"{media_type}; charset=utf-8")
+
+    def should_render_graphql_ide(self, request: object) -> bool:
+        return False  # _answer serves the page, before any context is made
+
+    def encode_json(self, data: object) -> str:
+        # Text, because Strawberry would send bytes to a socket in binary frames.
+        return orjson.dumps(data).decode()
+
+    def decode_json(self, data: str | bytes) -> object:
+        return orjson.loads(data)
+
+    def parse_json(self, data: str | bytes) -> dict[str, Any]:
+        value = super().parse_json(data)
+        if not isinstance(value, dict | None):
+            raise HTTPException(400, "A JSON object is expected; batches are not served.")
+        return value or {}
+
+    async def parse_multipart(self, request: AsyncHTTPRequestAdapter) -> dict[str, Any]:
+        try:
+            operations: object = await super().parse_multipart(request)
+        # Strawberry follows the client's `map` into its `operations`, and the two need not agree.
+        except (MultiPartException, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise HTTPException(400, MALFORMED_FORM) from error
+        if not isinstance(operations, dict):  # the field came as a file
+            raise HTTPException(400, MALFORMED_FORM)
+        return operations
+
+    async def get_context(
+        self, request: Request | WebSocket, response: Response | WebSocket
+    ) -> Any:
+        return await self._context_getter(request, response)
+
+    async def on_ws_connect(self, context: Any) -> UnsetType | dict[str, object] | None:
+        if self._on_connect is not None:
+            await self._on_connect(context)
+        return cast("UnsetType", UNSET)
+
+    # The base class would also run a subscription here, as if it were a query.
+    async def execute_single(
+        self,
+        request: Request,
+        request_adapter: AsyncHTTPRequestAdapter,
+        sub_response: Response,
+        context: Any,
+        root_value: None,
+        request_data: GraphQLRequestData,
+    ) -> ExecutionResult:
+        try:
+            return await self.schema.execute(
+                request_data.query,
+                variable_values=request_data.variables,
+                context_value=context,
+                operation_name=request_data.operation_name,
+                allowed_operation_types=OperationType.from_http(request_adapter.method)
+                - {OperationType.SUBSCRIPTION},
+                operation_extensions=request_data.extensions,
+            )
+        except MissingQueryError as error:
+            raise HTTPException(400, "The parameter `query` is missing.") from error
+        except CannotGetOperationTypeError as error:
+            raise HTTPException(400, error.as_http_error_reason()) from error
+        except InvalidOperationTypeError as error:
+            raise refused_operation(error.operation_type) from error
+
+    async def process_result(
+        self, request: Request, result: ExecutionResult
+    ) -> GraphQLHTTPResponse:
+        response = await super().process_result(request, result)
+        if http_rules.is_request_error(result):
+            del response["data"]
+        return response
+
+    async def get_sub_response(self, request: Request | WebSocket) -> Response:
+        response = await super().get_sub_response(request)
+        response.media_type = http_rules.response_media_type(request.headers)
+        return response
+
+    def create_response(
+        self, response_data: GraphQLHTTPResponse | list[GraphQLHTTPResponse], sub_response: Response
+    ) -> Response:
+        # Plain JSON keeps 200, for the clients that read no other body.
+        media_type = sub_response.media_type
+        failed = media_type == http_rules.GRAPHQL_RESPONSE and "data" not in response_data
+        response = Response(
+            orjson.dumps(response_data),
+            sub_response.status_code or (400 if failed else 200),
+            media_type=f"{media_type}; charset=utf-8",
+            background=sub_response.background,
+        )
+        response.headers.raw.extend(sub_response.headers.raw)
+        return response

@@ -1,0 +1,1 @@
+"""Pages and assets the server gives to browsers."""
