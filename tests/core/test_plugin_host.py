@@ -32,6 +32,31 @@ HOOK = """
 def opsin_operations({arguments}):
     {body}
 """
+FIELDS = """
+from collections.abc import Sequence
+from datetime import datetime
+from enum import Enum
+from typing import Any, Literal
+from pydantic import BaseModel, create_model
+
+class Color(Enum):
+    RED = "red"
+
+class _Hidden(BaseModel):
+    value: float
+
+class Deeper(BaseModel):
+    value: float
+    again: "Deeper | None" = None
+
+class Deep(BaseModel):
+    value: bytes
+
+def model(base, kind):
+    names = {"_Hidden": _Hidden, "Deep": Deep}
+    kind = eval(kind, names) if isinstance(kind, str) else kind
+    return create_model("Made", __base__=base, value=(kind, ...))
+"""
 FINDER = """
 class Finder(RegionFinder):
     name = "finder"
@@ -199,6 +224,49 @@ def test_a_field_without_a_json_schema_is_refused(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("dict[str, float]", "dict has no GraphQL type; use a list of a small model"),
+        ("Literal['a', 'b']", "has no GraphQL type; use an Enum"),
+        ("float | str", "of several types only one and None"),
+        ("tuple[int, str]", "the elements of a list must have one type"),
+        ("list[bytes]", "bytes has no GraphQL type"),
+        ("Any", "Any has no GraphQL type"),
+        ("'list[_Hidden | None]'", "'_Hidden' must match"),
+        ("'Deep'", "field 'value' of Deep: bytes has no GraphQL type"),
+    ],
+)
+@pytest.mark.parametrize("where", ["result", "params"])
+def test_a_field_without_a_graphql_type_is_refused(
+    make: Make, kind: str, words: str, where: str
+) -> None:
+    text = FIELDS + source_of("one")
+    if where == "result":
+        text = text.replace("    value: float\n", f"    value: {kind}\n")
+    else:
+        text = text.replace('version = "1"', f'version = "1"\n    params = model(Params, {kind})')
+    host = discover(make("bad", text), make("good", source_of("good")))
+    assert list(host.operations) == ["good"], "one field must not cost the server its schema"
+    assert words in host.failures[0].message
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["list[list[float]]", "tuple[int, int]", "Sequence[Deeper | None] | None", "Color", "datetime"],
+)
+def test_fields_with_a_graphql_type(make: Make, kind: str) -> None:
+    text = FIELDS + source_of("one").replace("    value: float\n", f"    value: {kind}\n")
+    assert discover(make("good", text)).failures == ()
+
+
+def test_a_name_inside_a_result_is_a_public_name_too(make: Make) -> None:
+    text = FIELDS + source_of("one").replace("value: float", "value: Deeper")
+    other = FIELDS + source_of("two").replace("value: float", "value: Deeper")
+    with pytest.raises(DuplicateName, match="type 'Deeper' is already taken by 'first'"):
+        discover(make("first", text), make("second", other))
+
+
+@pytest.mark.parametrize(
     ("origin", "words"),
     [
         ("Download('https://a/b', '../b', '01234567')", "plain file name"),
@@ -227,7 +295,7 @@ def test_an_unknown_hook_is_told_of_and_the_others_work(make: Make) -> None:
     ("first", "second", "words"),
     [
         (source_of("same", "One"), source_of("same", "Two"), "operation 'same'"),
-        (source_of("one", "Same"), source_of("two", "Same"), "result type 'Same'"),
+        (source_of("one", "Same"), source_of("two", "Same"), "type 'Same'"),
     ],
 )
 def test_a_duplicate_name_stops_the_start(make: Make, first: str, second: str, words: str) -> None:
@@ -238,7 +306,7 @@ def test_a_duplicate_name_stops_the_start(make: Make, first: str, second: str, w
 
 
 def test_a_reserved_type_name_stops_the_start(make: Make) -> None:
-    with pytest.raises(DuplicateName, match="result type 'Image'"):
+    with pytest.raises(DuplicateName, match="type 'Image'"):
         discover(make("one", source_of("one", "Image")), reserved_type_names=frozenset({"Image"}))
 
 

@@ -1,0 +1,126 @@
+"""The ASGI application: every door on one port, and the worker beside them."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+
+from opsin import __version__
+from opsin.assembly import Parts, assemble
+from opsin.core.errors import OpsinError
+from opsin.graphql.context import Context, ContextFactory
+from opsin.graphql.http import GraphQLApp
+from opsin.graphql.limits import Limits
+from opsin.graphql.schema import build_schema
+from opsin.settings import Settings, load_settings
+from opsin.web.body_limit import BodyLimit
+from opsin.web.files import ImageFiles
+from opsin.web.graphiql_page import STATIC_DIR
+from opsin.web.http_errors import answer_error
+
+_LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
+_SWEEP_EVERY = timedelta(hours=1)
+
+
+def create_app(settings: Settings | None = None) -> Starlette:
+    """The application for these settings, by default those of the environment."""
+    settings = settings or load_settings()
+    settings.check_exposure()
+    parts = assemble(settings)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with parts.running(), _background(settings, parts):
+            yield
+
+    return Starlette(
+        routes=[
+            Route("/", _to_graphiql),
+            Route("/health", _health),
+            *_graphql(settings, parts),
+            *ImageFiles(parts.use_cases.images, parts.use_cases.links).routes(),
+        ],
+        middleware=_middleware(settings),
+        exception_handlers={OpsinError: answer_error},
+        lifespan=lifespan,
+    )
+
+
+def _graphql(settings: Settings, parts: Parts) -> list[BaseRoute]:
+    limits = Limits(
+        depth=settings.graphql_max_depth,
+        fields=settings.graphql_max_fields,
+        aliases=settings.graphql_max_aliases,
+        tokens=settings.graphql_max_tokens,
+    )
+    door = GraphQLApp(
+        build_schema(parts.use_cases.host, limits),
+        context_getter=ContextFactory(
+            parts.use_cases, public_url=settings.public_url, max_page=settings.graphql_max_page
+        ),
+        on_connect=Context.authenticate,
+        allowed_origins=settings.cors_origins,
+    )
+    return [
+        Route("/graphql", door),
+        WebSocketRoute("/graphql", door),
+        Mount("/static/graphiql", StaticFiles(directory=STATIC_DIR)),
+    ]
+
+
+def _middleware(settings: Settings) -> list[Middleware]:
+    middleware = [Middleware(BodyLimit, max_bytes=settings.max_request_bytes)]
+    if settings.cors_origins:
+        middleware.insert(
+            0,
+            Middleware(
+                CORSMiddleware,
+                allow_origins=list(settings.cors_origins),
+                allow_methods=["GET", "POST"],
+                allow_headers=["*"],
+            ),
+        )
+    if settings.auth == "dev":
+        # A foreign page may point a name of its own at loopback; it cannot change the Host header.
+        middleware.insert(0, Middleware(TrustedHostMiddleware, allowed_hosts=list(_LOCAL_NAMES)))
+    return middleware
+
+
+@asynccontextmanager
+async def _background(settings: Settings, parts: Parts) -> AsyncIterator[None]:
+    """The worker and the sweeper, for as long as the server runs."""
+    tasks = [asyncio.create_task(_sweep(parts))]
+    if settings.worker:
+        tasks.append(asyncio.create_task(parts.worker.run()))
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _sweep(parts: Parts) -> None:
+    while True:
+        await asyncio.sleep(_SWEEP_EVERY.total_seconds())
+        with contextlib.suppress(OpsinError):
+            await parts.sweep.run(older_than=_SWEEP_EVERY)
+
+
+async def _health(_request: Request) -> Response:
+    """Says that the server answers; waits for no database and no device."""
+    return JSONResponse({"status": "ok", "version": __version__})
+
+
+async def _to_graphiql(_request: Request) -> Response:
+    return RedirectResponse("/graphql")

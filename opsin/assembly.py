@@ -1,0 +1,161 @@
+"""Builds every part from the settings; a server, a worker and the command line all start here."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from opsin import __version__
+from opsin.core.access import Access
+from opsin.core.analyses import Analyses
+from opsin.core.analysis_queue import AnalysisQueue
+from opsin.core.annotations import Annotations
+from opsin.core.availability import Availability
+from opsin.core.blob_sweep import BlobSweep
+from opsin.core.datasets import Datasets
+from opsin.core.engine import Engine
+from opsin.core.events import Events
+from opsin.core.fetch import Fetcher
+from opsin.core.images import Images
+from opsin.core.imaging import ImageLimits
+from opsin.core.immediate import Immediate
+from opsin.core.links import Links, load_or_create_secret
+from opsin.core.model_store import ModelStore
+from opsin.core.plugin_host import PluginHost, PluginSource
+from opsin.core.use_cases import UseCases
+from opsin.core.worker import Worker
+from opsin.graphql.schema import reserved_type_names
+from opsin.settings import Settings
+from opsin.storage.blobs import S3Options, open_blob_store
+from opsin.storage.database import Database
+from opsin.storage.schema import upgrade
+
+BUILTIN_PLUGINS = (PluginSource("bbox", "opsin.plugins.bbox.plugin", "opsin", __version__),)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The use cases and the parts that only the operator's commands touch."""
+
+    use_cases: UseCases
+    models: ModelStore
+    worker: Worker
+    sweep: BlobSweep
+    database_url: str
+    closers: tuple[Callable[[], Awaitable[None]], ...]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Parts"]:
+        """Migrate the database, and close every part in the end."""
+        try:
+            await upgrade(self.database_url)
+            yield self
+        finally:
+            for close in self.closers:
+                await close()
+
+
+def discover_plugins(settings: Settings) -> PluginHost:
+    """The plugins of this installation, built-in ones first."""
+    return PluginHost.discover(
+        BUILTIN_PLUGINS,
+        options=settings.plugin_options,
+        disabled=frozenset(settings.disabled_plugins),
+        reserved_type_names=reserved_type_names(),
+        strict=settings.strict_plugins,
+        trace=settings.trace_plugins,
+    )
+
+
+def image_limits(settings: Settings) -> ImageLimits:
+    return ImageLimits(
+        max_bytes=settings.max_upload_bytes,
+        max_pixels=settings.max_image_pixels,
+        max_side=settings.max_image_side,
+    )
+
+
+def build_engine(settings: Settings, host: PluginHost, models: ModelStore) -> Engine:
+    return Engine(
+        host,
+        models,
+        device=settings.device,
+        limits=image_limits(settings),
+        queue_limit=settings.queue_limit,
+        cpu_threads=settings.cpu_threads,
+    )
+
+
+def assemble(settings: Settings) -> Parts:
+    """Every part; nothing is opened or started yet."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    host = discover_plugins(settings)
+    models = ModelStore(settings.models_dir, offline=settings.offline)
+    database = Database(settings.resolved_database_url)
+    blobs = open_blob_store(settings.resolved_blob_url, s3=_s3_options(settings))
+    engine = build_engine(settings, host, models)
+    fetcher = Fetcher(
+        max_bytes=settings.max_upload_bytes,
+        timeout=settings.fetch_seconds,
+        allow=settings.fetch_allow,
+    )
+    images = Images(database, blobs, engine, fetcher, image_limits(settings))
+    use_cases = UseCases(
+        access=Access(database, mode=settings.auth),
+        analyses=Analyses(database, max_tasks=settings.max_tasks),
+        annotations=Annotations(database, max_annotations=settings.max_annotations),
+        availability=Availability(host, models),
+        database=database,
+        datasets=Datasets(database),
+        engine=engine,
+        events=Events(database, poll_seconds=settings.poll_seconds),
+        host=host,
+        images=images,
+        immediate=Immediate(
+            engine,
+            images,
+            fetcher,
+            max_bytes=settings.max_upload_bytes,
+            max_tasks=settings.max_tasks,
+        ),
+        links=Links(_secret(settings)),
+    )
+    return Parts(
+        use_cases,
+        models,
+        _worker(settings, use_cases),
+        BlobSweep(database, blobs),
+        settings.resolved_database_url,
+        closers=(engine.close, blobs.close, database.close),
+    )
+
+
+def _worker(settings: Settings, use_cases: UseCases) -> Worker:
+    lease = timedelta(seconds=settings.lease_seconds)
+    queue = AnalysisQueue(use_cases.database, lease=lease, max_attempts=settings.max_attempts)
+    return Worker(
+        queue,
+        use_cases.images,
+        use_cases.engine,
+        use_cases.host,
+        use_cases.database.committed,
+        batch=settings.worker_batch,
+        lease=lease,
+        poll_seconds=settings.poll_seconds,
+    )
+
+
+def _secret(settings: Settings) -> bytes:
+    if settings.secret_key:
+        return settings.secret_key.encode()
+    return load_or_create_secret(settings.data_dir / "secret.key")
+
+
+def _s3_options(settings: Settings) -> S3Options:
+    return S3Options(
+        endpoint_url=settings.s3_endpoint,
+        region=settings.s3_region,
+        access_key_id=settings.s3_access_key,
+        secret_access_key=settings.s3_secret_key,
+        create_bucket=settings.s3_create_bucket,
+    )

@@ -1,0 +1,301 @@
+"""Analyses: asked of Opsin or told from outside, followed through their life, listed and found."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from opsin.core import lifecycle
+from opsin.core.access import Principal
+from opsin.core.datasets import require_text
+from opsin.core.engine import Task
+from opsin.core.errors import Conflict, InvalidInput, NotFound, TooLarge
+from opsin.core.images import require_image
+from opsin.core.lifecycle import AnalysisStatus, Change
+from opsin.core.pages import Listing
+from opsin.core.records import Analysis, columns_of, from_values, to_record
+from opsin.storage.database import Database, Transaction
+from opsin.storage.event_log import NewEvent
+from opsin.storage.ids import canonical_id, new_id, new_ids
+from opsin.storage.tables import analyses
+
+LISTING = Listing(analyses, Analysis, parent="image_id")
+PRIORITIES = range(-100, 101)
+
+
+def visible(principal: Principal) -> Sequence[ColumnElement[bool]]:
+    """What limits every read of analyses to the caller's own."""
+    return [analyses.c.company_id == principal.company_id]
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisFilter:
+    """Which analyses are wanted; None means any."""
+
+    status: tuple[AnalysisStatus, ...] | None = None
+    operation: str | None = None
+    model_name: str | None = None
+    model_version: str | None = None
+    dataset_id: str | None = None
+    image_id: str | None = None
+    external: bool | None = None
+    created_from: datetime | None = None
+    created_before: datetime | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """As SQL; an id that is none matches nothing."""
+        c = analyses.c
+        equal: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("operation", "model_name", "model_version", "external")
+            if getattr(self, name) is not None
+        }
+        found: list[ColumnElement[bool]] = [c[name] == value for name, value in equal.items()]
+        for name in ("dataset_id", "image_id"):
+            if (value := getattr(self, name)) is not None:
+                found.append(c[name] == canonical_id(value))
+        if self.status is not None:
+            found.append(c.status.in_([status.value for status in self.status]))
+        if self.created_from is not None:
+            found.append(c.created_at >= self.created_from)
+        if self.created_before is not None:
+            found.append(c.created_at < self.created_before)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class NewExternalAnalysis:
+    """A run of a model elsewhere, as its pipeline tells of it."""
+
+    image_id: str
+    model_name: str
+    model_version: str
+    parameters: dict[str, Any] | None = None
+    provenance: dict[str, Any] | None = None
+    priority: int = 0
+
+
+class Analyses:
+    """Every change of an analysis, each committed together with its event."""
+
+    def __init__(self, database: Database, *, max_tasks: int) -> None:
+        self._database = database
+        self._max_tasks = max_tasks
+
+    async def ask(
+        self, principal: Principal, image_id: str, tasks: Sequence[Task], *, priority: int = 0
+    ) -> list[Analysis]:
+        """Queue one analysis a task, in order; a worker runs them."""
+        if not tasks:
+            raise InvalidInput("At least one task is needed")
+        if len(tasks) > self._max_tasks:
+            raise TooLarge(f"At most {self._max_tasks} tasks may be asked at once")
+        _check_priority(priority)
+        async with self._database.write() as transaction:
+            image = await require_image(transaction.connection, principal, image_id)
+            now = datetime.now(UTC)
+            rows = [
+                {
+                    "id": identity,
+                    "company_id": principal.company_id,
+                    "dataset_id": image.dataset_id,
+                    "image_id": image.id,
+                    "external": False,
+                    "operation": task.operation.name,
+                    "operation_version": task.operation.version,
+                    "task_id": task.task_id,
+                    "model_name": task.operation.name,
+                    "model_version": task.operation.version,
+                    "parameters": task.params.model_dump(mode="json", exclude_none=True)
+                    | {"target": task.target.value},
+                    "status": AnalysisStatus.QUEUED.value,
+                    "priority": priority,
+                    "attempts": 0,
+                    "available_at": now,
+                    "created_at": now,
+                    "updated_at": now,
+                }
+                for identity, task in zip(new_ids(len(tasks)), tasks, strict=True)
+            ]
+            await transaction.connection.execute(insert(analyses), rows)
+            made = [from_values(Analysis, row) for row in rows]
+            for analysis in made:
+                transaction.emit(status_event(analysis, AnalysisStatus.QUEUED))
+        return made
+
+    async def tell(self, principal: Principal, new: NewExternalAnalysis) -> Analysis:
+        """Record that a pipeline elsewhere begins to work on an image; starts as QUEUED."""
+        _check_priority(new.priority)
+        model_name = require_text(new.model_name, "modelName", 255)
+        model_version = require_text(new.model_version, "modelVersion", 100)
+        async with self._database.write() as transaction:
+            image = await require_image(transaction.connection, principal, new.image_id)
+            now = datetime.now(UTC)
+            values = {
+                "id": new_id(),
+                "company_id": principal.company_id,
+                "dataset_id": image.dataset_id,
+                "image_id": image.id,
+                "external": True,
+                "model_name": model_name,
+                "model_version": model_version,
+                "parameters": new.parameters,
+                "provenance": new.provenance,
+                "status": AnalysisStatus.QUEUED.value,
+                "priority": new.priority,
+                "attempts": 0,
+                "available_at": now,
+                "created_at": now,
+                "updated_at": now,
+            }
+            await transaction.connection.execute(insert(analyses).values(values))
+            analysis = from_values(Analysis, values)
+            transaction.emit(status_event(analysis, AnalysisStatus.QUEUED))
+        return analysis
+
+    async def update_status(
+        self,
+        principal: Principal,
+        analysis_id: str,
+        status: AnalysisStatus,
+        error_message: str | None = None,
+    ) -> Analysis:
+        """Move an external analysis on; the status it has already changes nothing."""
+        return await self._step_external(principal, analysis_id, status, error_message)
+
+    async def finalize(
+        self,
+        principal: Principal,
+        analysis_id: str,
+        status: AnalysisStatus = AnalysisStatus.COMPLETED,
+        *,
+        error_message: str | None = None,
+        summary: dict[str, Any] | None = None,
+    ) -> Analysis:
+        """End an external analysis, also one that was never said to be processing."""
+        if not status.is_final:
+            raise InvalidInput("An analysis is finalized as COMPLETED, FAILED or CANCELLED")
+        return await self._step_external(
+            principal, analysis_id, status, error_message, summary=summary, finalize=True
+        )
+
+    async def cancel(self, principal: Principal, analysis_id: str) -> Analysis:
+        """Stop an analysis; a worker that is running it drops what it finds."""
+        async with self._database.write() as transaction:
+            analysis = await lock_analysis(transaction.connection, principal, analysis_id)
+            change = lifecycle.step(
+                analysis.status,
+                AnalysisStatus.CANCELLED,
+                now=datetime.now(UTC),
+                started_at=analysis.started_at,
+            )
+            return await _apply(transaction, analysis, change, lease_id=None, lease_until=None)
+
+    async def retry(self, principal: Principal, analysis_id: str) -> Analysis:
+        """Queue a failed or cancelled analysis of ours again."""
+        async with self._database.write() as transaction:
+            analysis = await lock_analysis(transaction.connection, principal, analysis_id)
+            if analysis.external:
+                raise Conflict("An analysis that is run elsewhere is retried there")
+            change = lifecycle.retry(analysis.status, now=datetime.now(UTC))
+            return await _apply(transaction, analysis, change)
+
+    async def find(self, principal: Principal, analysis_id: str) -> Analysis | None:
+        async with self._database.read() as connection:
+            return await _find(connection, principal, analysis_id)
+
+    async def find_many(self, principal: Principal, ids: Sequence[str]) -> dict[str, Analysis]:
+        """Those of the analyses that are the caller's, by id."""
+        statement = select(*columns_of(analyses, Analysis)).where(
+            analyses.c.id.in_(ids), *visible(principal)
+        )
+        async with self._database.read() as connection:
+            rows = await connection.execute(statement)
+            return {row[0]: to_record(Analysis, row) for row in rows}
+
+    async def _step_external(
+        self,
+        principal: Principal,
+        analysis_id: str,
+        status: AnalysisStatus,
+        error_message: str | None,
+        *,
+        summary: dict[str, Any] | None = None,
+        finalize: bool = False,
+    ) -> Analysis:
+        async with self._database.write() as transaction:
+            analysis = await lock_analysis(transaction.connection, principal, analysis_id)
+            if not analysis.external:
+                raise Conflict("Opsin runs this analysis itself and sets its status")
+            change = lifecycle.step(
+                analysis.status,
+                status,
+                now=datetime.now(UTC),
+                started_at=analysis.started_at,
+                error_message=error_message,
+                finalize=finalize,
+            )
+            extra = {"summary": summary} if summary is not None and change is not None else {}
+            return await _apply(transaction, analysis, change, **extra)
+
+
+def status_event(
+    analysis: Analysis, status: AnalysisStatus, data: dict[str, Any] | None = None
+) -> NewEvent:
+    """The event that tells of an analysis entering `status`."""
+    return NewEvent(
+        f"analysis.{status.lower()}",
+        analysis.company_id,
+        dataset_id=analysis.dataset_id,
+        image_id=analysis.image_id,
+        analysis_id=analysis.id,
+        data={"status": status.value} | (data or {}),
+    )
+
+
+async def lock_analysis(
+    connection: AsyncConnection, principal: Principal, analysis_id: str
+) -> Analysis:
+    """The caller's analysis, held until the transaction ends; NotFound also for another's."""
+    found = await _find(connection, principal, analysis_id, lock=True)
+    if found is None:
+        raise NotFound("Analysis not found")
+    return found
+
+
+async def _find(
+    connection: AsyncConnection, principal: Principal, analysis_id: str, *, lock: bool = False
+) -> Analysis | None:
+    identity = canonical_id(analysis_id)
+    if identity is None:
+        return None
+    statement = select(*columns_of(analyses, Analysis)).where(
+        analyses.c.id == identity, *visible(principal)
+    )
+    row = (await connection.execute(statement.with_for_update() if lock else statement)).first()
+    return to_record(Analysis, row) if row is not None else None
+
+
+async def _apply(
+    transaction: Transaction, analysis: Analysis, change: Change | None, **extra: Any
+) -> Analysis:
+    if change is None:
+        return analysis
+    statement = (
+        update(analyses)
+        .where(analyses.c.id == analysis.id)
+        .values(**change.columns, **extra)
+        .returning(*columns_of(analyses, Analysis))
+    )
+    row = (await transaction.connection.execute(statement)).one()
+    changed = to_record(Analysis, row)
+    transaction.emit(status_event(changed, change.status))
+    return changed
+
+
+def _check_priority(priority: int) -> None:
+    if priority not in PRIORITIES:
+        raise InvalidInput(f"priority must be from {PRIORITIES[0]} to {PRIORITIES[-1]}")

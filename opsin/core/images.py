@@ -1,0 +1,256 @@
+"""Images: taken in whole or not at all, kept by content, found, and deleted."""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import io
+import unicodedata
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any, BinaryIO
+
+from sqlalchemy import ColumnElement, delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from opsin.core.access import Principal
+from opsin.core.datasets import require_dataset
+from opsin.core.engine import Engine
+from opsin.core.errors import InvalidInput, NotFound, TooLarge
+from opsin.core.fetch import Fetcher
+from opsin.core.imaging import ImageInfo, ImageLimits
+from opsin.core.pages import Listing
+from opsin.core.records import Image, columns_of, from_values, to_record
+from opsin.core.thumbnails import thumbnail
+from opsin.storage.blobs import BlobStore, content_key
+from opsin.storage.database import Database
+from opsin.storage.event_log import NewEvent
+from opsin.storage.ids import canonical_id, new_id
+from opsin.storage.tables import batches, images, subjects
+
+LISTING = Listing(images, Image, parent="dataset_id")
+_CHUNK = 1 << 20
+_THUMBNAILS_AT_ONCE = 4
+
+
+def visible(principal: Principal) -> Sequence[ColumnElement[bool]]:
+    """What limits every read of images to the caller's own."""
+    return [images.c.company_id == principal.company_id]
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """Where a new image goes and what it is called."""
+
+    dataset_id: str
+    filename: str
+    subject_id: str | None = None
+    batch_id: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+class Images:
+    """Takes images in: checked by decoding them whole, blob first, then the row and its event."""
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        engine: Engine,
+        fetcher: Fetcher,
+        limits: ImageLimits,
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._engine = engine
+        self._fetcher = fetcher
+        self._limits = limits
+        self._thumbnails = asyncio.Semaphore(_THUMBNAILS_AT_ONCE)
+
+    async def add(self, principal: Principal, new: NewImage, file: BinaryIO) -> Image:
+        """Store the picture in `file`.
+
+        Raises InvalidImage or TooLarge with nothing stored, NotFound for an unknown dataset.
+        """
+        async with self._database.read() as connection:
+            await require_dataset(connection, principal, new.dataset_id)
+        sha256, size = await asyncio.to_thread(_digest, file, self._limits.max_bytes)
+        info = (await self._engine.decode(file)).info
+        key = content_key(sha256)
+        await self._put(key, file, info)
+        values = _values(principal, new, info, sha256, size)
+        async with self._database.write() as transaction:
+            connection = transaction.connection
+            await transaction.lock_blobs(exclusive=False)
+            await require_dataset(connection, principal, new.dataset_id)
+            await _require_group(connection, new)
+            if await self._blobs.stat(key) is None:  # swept between the put and this lock
+                await self._put(key, file, info)
+            await connection.execute(insert(images).values(values))
+            transaction.emit(
+                NewEvent(
+                    "image.created",
+                    principal.company_id,
+                    dataset_id=values["dataset_id"],
+                    image_id=values["id"],
+                )
+            )
+        return from_values(Image, values)
+
+    async def import_url(self, principal: Principal, new: NewImage, url: str) -> Image:
+        """Store the picture at a public address; the name is the URL's when none is given."""
+        with await self._fetcher.fetch(url) as fetched:
+            if not new.filename:
+                new = replace(new, filename=fetched.filename or "")
+            return await self.add(principal, new, fetched.file)
+
+    async def import_base64(self, principal: Principal, new: NewImage, text: str) -> Image:
+        """Store a picture sent as base64 text, with or without a `data:` prefix."""
+        return await self.add(principal, new, io.BytesIO(decode_base64(text, self._limits.max_bytes)))
+
+    async def find(self, principal: Principal, image_id: str) -> Image | None:
+        async with self._database.read() as connection:
+            return await _find(connection, principal, image_id)
+
+    async def get(self, principal: Principal, image_id: str) -> Image:
+        async with self._database.read() as connection:
+            return await require_image(connection, principal, image_id)
+
+    async def by_id(self, image_id: str) -> Image:
+        """Any company's image: for signed links and the worker only."""
+        statement = select(*columns_of(images, Image)).where(images.c.id == image_id)
+        async with self._database.read() as connection:
+            row = (await connection.execute(statement)).first()
+        if row is None:
+            raise NotFound("Image not found")
+        return to_record(Image, row)
+
+    async def content(self, image: Image) -> bytes:
+        """The stored bytes, as they were taken in."""
+        return await self._blobs.read(content_key(image.sha256), limit=self._limits.max_bytes)
+
+    def stream(self, image: Image) -> AsyncIterator[bytes]:
+        """The stored bytes, a chunk at a time."""
+        return self._blobs.open(content_key(image.sha256))
+
+    async def thumbnail(self, image: Image, width: int, height: int) -> tuple[bytes, str]:
+        """A copy that fits into `width` x `height` pixels, and its content type."""
+        async with self._thumbnails:
+            content = await self.content(image)
+            return await asyncio.to_thread(thumbnail, content, self._limits, width, height)
+
+    async def delete(self, principal: Principal, image_id: str) -> str:
+        """Delete an image with its analyses and annotations; the blob is swept later."""
+        async with self._database.write() as transaction:
+            image = await require_image(transaction.connection, principal, image_id)
+            await transaction.connection.execute(delete(images).where(images.c.id == image.id))
+            transaction.emit(
+                NewEvent(
+                    "image.deleted",
+                    principal.company_id,
+                    dataset_id=image.dataset_id,
+                    image_id=image.id,
+                )
+            )
+        return image.id
+
+    async def _put(self, key: str, file: BinaryIO, info: ImageInfo) -> None:
+        await asyncio.to_thread(file.seek, 0)
+        await self._blobs.put_file(key, file, content_type=info.content_type)
+
+
+async def require_image(connection: AsyncConnection, principal: Principal, image_id: str) -> Image:
+    """The caller's image; NotFound also for another company's."""
+    found = await _find(connection, principal, image_id)
+    if found is None:
+        raise NotFound("Image not found")
+    return found
+
+
+def decode_base64(text: str, max_bytes: int) -> bytes:
+    """The bytes in base64 text; blanks and a `data:...;base64,` prefix are allowed."""
+    if text.startswith("data:"):
+        head, _, text = text.partition(",")
+        if not head.endswith(";base64"):
+            raise InvalidInput("A data URL must be base64")
+    compact = "".join(text.split())
+    if len(compact) // 4 * 3 > max_bytes + 3:
+        raise TooLarge(f"The picture has more than {max_bytes} bytes")
+    try:
+        return base64.b64decode(compact, validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidInput("This is not base64 text") from None
+
+
+async def _find(connection: AsyncConnection, principal: Principal, image_id: str) -> Image | None:
+    identity = canonical_id(image_id)
+    if identity is None:
+        return None
+    statement = select(*columns_of(images, Image)).where(
+        images.c.id == identity, *visible(principal)
+    )
+    row = (await connection.execute(statement)).first()
+    return to_record(Image, row) if row is not None else None
+
+
+async def _require_group(connection: AsyncConnection, new: NewImage) -> None:
+    """The subject and the batch, when named, are of the same dataset."""
+    for table, identity, name in (
+        (subjects, new.subject_id, "Subject"),
+        (batches, new.batch_id, "Batch"),
+    ):
+        if identity is None:
+            continue
+        row = await connection.execute(
+            select(table.c.id).where(
+                table.c.id == canonical_id(identity),
+                table.c.dataset_id == canonical_id(new.dataset_id),
+            )
+        )
+        if row.first() is None:
+            raise NotFound(f"{name} not found in this dataset")
+
+
+def _values(
+    principal: Principal, new: NewImage, info: ImageInfo, sha256: str, size: int
+) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "company_id": principal.company_id,
+        "dataset_id": canonical_id(new.dataset_id),
+        "subject_id": canonical_id(new.subject_id),
+        "batch_id": canonical_id(new.batch_id),
+        "filename": clean_filename(new.filename),
+        "content_type": info.content_type,
+        "sha256": sha256,
+        "size_bytes": size,
+        "width": info.width,
+        "height": info.height,
+        "frames": info.frames,
+        "orientation": info.orientation,
+        "orientation_applied": info.orientation_applied,
+        "notes": list(info.notes),
+        "metadata": new.metadata,
+        "created_at": datetime.now(UTC),
+    }
+
+
+def clean_filename(name: str) -> str:
+    """The last part of a client's file name, without control characters, 1 to 255 long."""
+    last = PurePosixPath(PureWindowsPath(name).name).name
+    visible_characters = "".join(c for c in last if unicodedata.category(c)[0] != "C").strip()
+    return visible_characters[-255:] or "image"
+
+
+def _digest(file: BinaryIO, max_bytes: int) -> tuple[str, int]:
+    file.seek(0)
+    digest, size = hashlib.sha256(), 0
+    while chunk := file.read(_CHUNK):
+        size += len(chunk)
+        if size > max_bytes:
+            raise TooLarge(f"The picture has more than {max_bytes} bytes")
+        digest.update(chunk)
+    file.seek(0)
+    return digest.hexdigest(), size

@@ -1,0 +1,81 @@
+"""Ask and wait: operations run on a picture at once, nothing is stored."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from opsin.core.access import Principal
+from opsin.core.engine import Analyzed, Engine, Task
+from opsin.core.errors import InvalidInput, TooLarge
+from opsin.core.fetch import Fetcher
+from opsin.core.images import Images, decode_base64
+from opsin.core.imaging import DecodeOptions
+
+
+@dataclass(frozen=True, slots=True)
+class PictureSource:
+    """Where the picture comes from; exactly one is given."""
+
+    file: BinaryIO | None = None
+    url: str | None = None
+    base64: str | None = None
+    image_id: str | None = None
+
+
+class Immediate:
+    """Runs tasks on one picture and waits for all of them."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        images: Images,
+        fetcher: Fetcher,
+        *,
+        max_bytes: int,
+        max_tasks: int,
+    ) -> None:
+        self._engine = engine
+        self._images = images
+        self._fetcher = fetcher
+        self._max_bytes = max_bytes
+        self._max_tasks = max_tasks
+
+    async def analyze(
+        self,
+        principal: Principal,
+        source: PictureSource,
+        tasks: Sequence[Task],
+        *,
+        options: DecodeOptions = DecodeOptions(),
+        deadline: float | None = None,
+    ) -> Analyzed:
+        """One outcome a task, in order; a task that fails does not fail the others.
+
+        Raises InvalidImage, TooLarge, FetchFailed or Overloaded when none of them could be run.
+        """
+        if len(tasks) > self._max_tasks:
+            raise TooLarge(f"At most {self._max_tasks} tasks may be asked at once")
+        picture = await self._read(principal, source)
+        try:
+            return await self._engine.analyze(picture, tasks, options=options, deadline=deadline)
+        finally:
+            if not isinstance(picture, bytes):
+                picture.close()
+
+    async def _read(self, principal: Principal, source: PictureSource) -> bytes | BinaryIO:
+        given = [
+            name
+            for name in ("file", "url", "base64", "image_id")
+            if getattr(source, name) is not None
+        ]
+        if len(given) != 1:
+            raise InvalidInput("Give exactly one of file, url, base64 and imageId")
+        if source.url is not None:
+            return (await self._fetcher.fetch(source.url)).file
+        if source.base64 is not None:
+            return decode_base64(source.base64, self._max_bytes)
+        if source.image_id is not None:
+            image = await self._images.get(principal, source.image_id)
+            return await self._images.content(image)
+        assert source.file is not None
+        return source.file

@@ -1,0 +1,184 @@
+"""Keyset pages: which rows come next, for one parent or for many in one statement."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+import orjson
+from sqlalchemy import Column, ColumnElement, Table, and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from opsin.core.errors import InvalidInput
+from opsin.core.records import columns_of, to_record
+from opsin.storage.ids import canonical_id
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """By one column that is never null, then by id."""
+
+    column: str = "id"
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """How much is wanted, from where; `after` is an opaque cursor this module made."""
+
+    first: int
+    after: str | None = None
+    order: Order = Order()
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Record]):
+    """Some records, their cursors, and whether more follow."""
+
+    records: Sequence[Record]
+    cursors: Sequence[str]
+    has_next: bool
+    has_previous: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[Record]):
+    """A table read as pages of records; `parent` names the column that groups them."""
+
+    table: Table
+    record: type[Record]
+    parent: str | None = None
+
+    def parent_column(self) -> Column[Any]:
+        if self.parent is None:
+            raise ValueError("this listing has no parent")
+        return self.table.c[self.parent]
+
+
+async def read_page(
+    connection: AsyncConnection,
+    listing: Listing[Record],
+    conditions: Sequence[ColumnElement[bool]],
+    request: PageRequest,
+) -> Page[Record]:
+    """One page of the rows that meet `conditions`."""
+    statement = (
+        select(*columns_of(listing.table, listing.record))
+        .where(*conditions, *_after(listing.table, request))
+        .order_by(*_ordering(listing.table, request.order))
+        .limit(request.first + 1)
+    )
+    rows = (await connection.execute(statement)).all()
+    return _page([to_record(listing.record, row) for row in rows], request)
+
+
+async def read_pages(
+    connection: AsyncConnection,
+    listing: Listing[Record],
+    parents: Sequence[str],
+    conditions: Sequence[ColumnElement[bool]],
+    request: PageRequest,
+) -> dict[str, Page[Record]]:
+    """The same page of every parent, in one statement."""
+    parent = listing.parent_column()
+    if len(parents) == 1:
+        page = await read_page(connection, listing, [*conditions, parent == parents[0]], request)
+        return {parents[0]: page}
+    ranked = (
+        select(
+            *columns_of(listing.table, listing.record),
+            func.row_number()
+            .over(partition_by=parent, order_by=_ordering(listing.table, request.order))
+            .label("page_rank"),
+        )
+        .where(parent.in_(parents), *conditions, *_after(listing.table, request))
+        .subquery()
+    )
+    statement = (
+        select(ranked)
+        .where(ranked.c.page_rank <= request.first + 1)
+        .order_by(ranked.c[parent.name], ranked.c.page_rank)
+    )
+    found: dict[str, list[Record]] = {parent_id: [] for parent_id in parents}
+    index = list(listing.record.__dataclass_fields__).index(parent.name)  # type: ignore[attr-defined]  # a dataclass
+    for row in await connection.execute(statement):
+        found[row[index]].append(to_record(listing.record, row))
+    return {parent_id: _page(records, request) for parent_id, records in found.items()}
+
+
+async def read_totals(
+    connection: AsyncConnection,
+    listing: Listing[Record],
+    parents: Sequence[str],
+    conditions: Sequence[ColumnElement[bool]],
+) -> dict[str, int]:
+    """How many rows each parent has in all."""
+    parent = listing.parent_column()
+    statement = (
+        select(parent, func.count()).where(parent.in_(parents), *conditions).group_by(parent)
+    )
+    counts = {row[0]: row[1] for row in await connection.execute(statement)}
+    return {parent_id: counts.get(parent_id, 0) for parent_id in parents}
+
+
+async def read_total(
+    connection: AsyncConnection, listing: Listing[Any], conditions: Sequence[ColumnElement[bool]]
+) -> int:
+    """How many rows meet `conditions`."""
+    statement = select(func.count()).select_from(listing.table).where(*conditions)
+    return (await connection.execute(statement)).scalar_one()
+
+
+def _page(records: list[Record], request: PageRequest) -> Page[Record]:
+    has_next = len(records) > request.first
+    records = records[: request.first]
+    cursors = [encode_cursor(record, request.order) for record in records]
+    return Page(records, cursors, has_next, request.after is not None)
+
+
+def encode_cursor(record: Any, order: Order) -> str:
+    value = getattr(record, order.column)
+    if isinstance(value, datetime):
+        value = value.isoformat()
+    text = orjson.dumps([order.column, order.descending, value, record.id])
+    return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
+
+
+def decode_cursor(cursor: str, order: Order) -> tuple[Any, str]:
+    """The position in `order` that the cursor names; raises InvalidInput for any other text."""
+    try:
+        padded = cursor.encode() + b"=" * (-len(cursor) % 4)
+        column, descending, value, row_id = orjson.loads(base64.urlsafe_b64decode(padded))
+        if (column, descending) != (order.column, order.descending):
+            raise ValueError("made for another order")
+        if order.column.endswith("_at"):
+            value = datetime.fromisoformat(value)
+        elif not isinstance(value, (str, int, float)):
+            raise ValueError("not a position")
+        identity = canonical_id(row_id)
+        if identity is None:
+            raise ValueError("not an id")
+        return value, identity
+    except (ValueError, TypeError, binascii.Error, UnicodeError):
+        raise InvalidInput("'after' is not a cursor of this list in this order") from None
+
+
+def _ordering(table: Table, order: Order) -> list[ColumnElement[Any]]:
+    names = [order.column] if order.column == "id" else [order.column, "id"]
+    return [table.c[name].desc() if order.descending else table.c[name].asc() for name in names]
+
+
+def _after(table: Table, request: PageRequest) -> list[ColumnElement[bool]]:
+    if request.after is None:
+        return []
+    value, row_id = decode_cursor(request.after, request.order)
+    column, identity = table.c[request.order.column], table.c.id
+    if request.order.column == "id":
+        return [identity < row_id if request.order.descending else identity > row_id]
+    if request.order.descending:
+        return [or_(column < value, and_(column == value, identity < row_id))]
+    return [or_(column > value, and_(column == value, identity > row_id))]

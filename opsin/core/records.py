@@ -1,0 +1,156 @@
+"""The stored things as callers see them: one frozen record a table, named as in the design."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Row, Table
+
+from opsin.core.lifecycle import AnalysisStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    id: str
+    name: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    id: str
+    company_id: str
+    name: str
+    prefix: str
+    created_at: datetime
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    id: str
+    company_id: str
+    name: str
+    description: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    id: str
+    company_id: str
+    dataset_id: str
+    name: str
+    attributes: dict[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    id: str
+    company_id: str
+    dataset_id: str
+    subject_id: str | None
+    name: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    id: str
+    company_id: str
+    dataset_id: str
+    subject_id: str | None
+    batch_id: str | None
+    filename: str
+    content_type: str
+    sha256: str
+    size_bytes: int
+    width: int
+    height: int
+    frames: int
+    orientation: int
+    orientation_applied: bool
+    notes: list[str]
+    metadata: dict[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    id: str
+    company_id: str
+    dataset_id: str
+    image_id: str
+    external: bool
+    operation: str | None
+    operation_version: str | None
+    task_id: str | None
+    model_name: str
+    model_version: str
+    parameters: dict[str, Any] | None
+    status: AnalysisStatus
+    priority: int
+    error_code: str | None
+    error_message: str | None
+    result_type: str | None
+    result: dict[str, Any] | None
+    summary: dict[str, Any] | None
+    provenance: dict[str, Any] | None
+    attempts: int
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    updated_at: datetime
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "status", AnalysisStatus(self.status))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnnotation:
+    id: str
+    company_id: str
+    analysis_id: str
+    annotation_type: str
+    class_name: str | None
+    confidence: float | None
+    data: dict[str, Any]
+    storage_path: str | None
+    ordering: int | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    id: str
+    company_id: str
+    analysis_id: str
+    name: str
+    content_type: str
+    storage_path: str
+    size_bytes: int | None
+    sha256: str | None
+    created_at: datetime
+    stored_at: datetime | None
+
+
+Record = TypeVar("Record")
+
+
+def columns_of(table: Table, record: type[Any]) -> list[ColumnElement[Any]]:
+    """The columns of `table` that `record` holds, in its order."""
+    return [table.c[name] for name in record.__dataclass_fields__]
+
+
+def to_record(record: type[Record], row: Row[Any]) -> Record:
+    """The record for one row selected with `columns_of`."""
+    return record(*row[: len(record.__dataclass_fields__)])  # type: ignore[attr-defined]  # a dataclass
+
+
+def from_values(record: type[Record], values: Mapping[str, Any]) -> Record:
+    """The record for the values just inserted."""
+    return record(*(values.get(name) for name in record.__dataclass_fields__))  # type: ignore[attr-defined]  # a dataclass

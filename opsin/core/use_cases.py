@@ -1,0 +1,34 @@
+"""Everything a door may call, in one value."""
+
+from dataclasses import dataclass
+
+from opsin.core.access import Access
+from opsin.core.analyses import Analyses
+from opsin.core.annotations import Annotations
+from opsin.core.availability import Availability
+from opsin.core.datasets import Datasets
+from opsin.core.engine import Engine
+from opsin.core.events import Events
+from opsin.core.images import Images
+from opsin.core.immediate import Immediate
+from opsin.core.links import Links
+from opsin.core.plugin_host import PluginHost
+from opsin.storage.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class UseCases:
+    """The use cases by noun, and the parts that reads go to directly."""
+
+    access: Access
+    analyses: Analyses
+    annotations: Annotations
+    availability: Availability
+    database: Database
+    datasets: Datasets
+    engine: Engine
+    events: Events
+    host: PluginHost
+    images: Images
+    immediate: Immediate
+    links: Links

@@ -1,0 +1,88 @@
+"""What every resolver gets: the use cases, the caller, and the loaders of this request."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import strawberry
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.websockets import WebSocket
+
+from opsin.core.access import Principal
+from opsin.core.errors import Unauthenticated
+from opsin.core.use_cases import UseCases
+from opsin.graphql.loaders import Loaders
+
+
+class Context:
+    """One request, or one socket; a socket's caller is known after its connection_init."""
+
+    def __init__(
+        self, use_cases: UseCases, principal: Principal | None, base_url: str, max_page: int
+    ) -> None:
+        self.use_cases = use_cases
+        self.base_url = base_url
+        self.max_page = max_page
+        self._principal = principal
+        # Strawberry puts the payload of connection_init here.
+        self.connection_params: Any = None
+
+    @property
+    def principal(self) -> Principal:
+        if self._principal is None:
+            raise Unauthenticated("Send an API key in the payload of connection_init")
+        return self._principal
+
+    @cached_property
+    def loaders(self) -> Loaders:
+        return Loaders(self.use_cases.database, self.principal)
+
+    async def authenticate(self) -> None:
+        """Find the caller of a socket from its connection_init payload, or keep the header's."""
+        params = self.connection_params
+        token = bearer_token(params) if isinstance(params, Mapping) else None
+        if token is not None or self._principal is None:
+            self._principal = await self.use_cases.access.authenticate(token)
+
+
+Info = strawberry.Info[Context, None]
+
+
+class ContextFactory:
+    """Makes the context for a request or a socket."""
+
+    def __init__(self, use_cases: UseCases, *, public_url: str | None, max_page: int) -> None:
+        self._use_cases = use_cases
+        self._public_url = public_url
+        self._max_page = max_page
+
+    async def __call__(
+        self, request: Request | WebSocket, response: Response | WebSocket
+    ) -> Context:
+        token = bearer_token(request.headers)
+        principal: Principal | None = None
+        if token is not None or isinstance(request, Request):
+            principal = await self._use_cases.access.authenticate(token)
+        base_url = self._public_url or str(request.base_url)
+        return Context(
+            self._use_cases,
+            principal,
+            base_url.replace("ws", "http", 1).rstrip("/")
+            if base_url.startswith("ws")
+            else base_url.rstrip("/"),
+            self._max_page,
+        )
+
+
+def bearer_token(values: Mapping[str, Any]) -> str | None:
+    """The API key in `Authorization: Bearer`, or in `X-API-Key`; names in any case."""
+    lower = {str(name).lower(): value for name, value in values.items()}
+    authorization = lower.get("authorization")
+    if isinstance(authorization, str):
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise Unauthenticated("The Authorization header must be: Bearer <key>")
+        return token.strip()
+    key = lower.get("x-api-key")
+    return key.strip() if isinstance(key, str) and key.strip() else None

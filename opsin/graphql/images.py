@@ -1,0 +1,222 @@
+"""Datasets, subjects, batches and images as GraphQL shows them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Self
+
+import strawberry
+from strawberry.scalars import JSON
+
+from opsin.core import analyses as core_analyses
+from opsin.core import datasets as core_datasets
+from opsin.core import images as core
+from opsin.core import records
+from opsin.core.errors import InvalidInput, NotFound
+from opsin.core.pages import Listing
+from opsin.graphql.analyses import Analysis, AnalysisFilterInput, AnalysisOrder, read_analyses
+from opsin.graphql.connections import DEFAULT_PAGE, Connection, Source, page_request
+from opsin.graphql.context import Info
+from opsin.graphql.nodes import Node
+from opsin.storage.ids import canonical_id
+from opsin.storage.tables import batches, images, subjects
+
+SUBJECTS = Listing(subjects, records.Subject, parent="dataset_id")
+BATCHES = Listing(batches, records.Batch, parent="dataset_id")
+DATASET_ANALYSES = Listing(
+    core_analyses.LISTING.table, core_analyses.LISTING.record, parent="dataset_id"
+)
+
+_LINK_HOURS = 2
+_LARGEST_THUMBNAIL = 2048
+
+
+@strawberry.type(description="A person or thing that images show.")
+class Subject(Node):
+    name: str
+    attributes: JSON
+    created_at: datetime
+
+    @classmethod
+    def of(cls, record: records.Subject) -> Self:
+        return cls(
+            id=strawberry.ID(record.id),
+            name=record.name,
+            attributes=JSON(record.attributes),
+            created_at=record.created_at,
+        )
+
+
+@strawberry.type(description="Images taken together.")
+class Batch(Node):
+    name: str
+    created_at: datetime
+
+    @classmethod
+    def of(cls, record: records.Batch) -> Self:
+        return cls(id=strawberry.ID(record.id), name=record.name, created_at=record.created_at)
+
+
+@strawberry.type(description="A picture, as it was taken in.")
+class Image(Node):
+    filename: str
+    content_type: str
+    sha256: str
+    size_bytes: float
+    width: int = strawberry.field(description="Pixels, as displayed.")
+    height: int = strawberry.field(description="Pixels, as displayed.")
+    frames: int = strawberry.field(description="Only the first is analysed.")
+    orientation: int = strawberry.field(description="The EXIF orientation of the file, 1 to 8.")
+    orientation_applied: bool = strawberry.field(
+        description="Whether sides and boxes are those of the displayed picture."
+    )
+    notes: list[str]
+    metadata: JSON
+    created_at: datetime
+    record: strawberry.Private[records.Image]
+
+    @classmethod
+    def of(cls, record: records.Image) -> Self:
+        return cls(
+            id=strawberry.ID(record.id),
+            filename=record.filename,
+            content_type=record.content_type,
+            sha256=record.sha256,
+            size_bytes=record.size_bytes,
+            width=record.width,
+            height=record.height,
+            frames=record.frames,
+            orientation=record.orientation,
+            orientation_applied=record.orientation_applied,
+            notes=record.notes,
+            metadata=JSON(record.metadata),
+            created_at=record.created_at,
+            record=record,
+        )
+
+    @strawberry.field(description="Where the file is for the next hours, without further rights.")
+    def url(self, info: Info) -> str:
+        return _link(info, f"/images/{self.id}/content")
+
+    @strawberry.field(description="A smaller copy that fits into the given sides.")
+    def thumbnail_url(self, info: Info, width: int = 256, height: int = 256) -> str:
+        if not (1 <= width <= _LARGEST_THUMBNAIL and 1 <= height <= _LARGEST_THUMBNAIL):
+            raise InvalidInput(f"width and height must be from 1 to {_LARGEST_THUMBNAIL}")
+        return _link(info, f"/images/{self.id}/thumbnail", width=str(width), height=str(height))
+
+    @strawberry.field
+    async def dataset(
+        self, info: Info
+    ) -> Annotated["Dataset", strawberry.lazy("opsin.graphql.images")]:
+        found = await info.context.loaders.by_id(core_datasets.LISTING, self.record.dataset_id)
+        if found is None:
+            raise NotFound("Dataset not found")
+        return Dataset.of(found)
+
+    @strawberry.field
+    async def subject(self, info: Info) -> Subject | None:
+        return await _optional(info, SUBJECTS, self.record.subject_id, Subject)
+
+    @strawberry.field
+    async def batch(self, info: Info) -> Batch | None:
+        return await _optional(info, BATCHES, self.record.batch_id, Batch)
+
+    @strawberry.field
+    async def analyses(
+        self,
+        info: Info,
+        first: int = DEFAULT_PAGE,
+        after: str | None = None,
+        filter: AnalysisFilterInput | None = None,
+        order_by: AnalysisOrder = AnalysisOrder.CREATED_ASC,
+    ) -> Connection[Analysis]:
+        return await read_analyses(info, first, after, filter, order_by, parent_id=self.id)
+
+
+@strawberry.type(description="A named set of images.")
+class Dataset(Node):
+    name: str
+    description: str
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, record: records.Dataset) -> Self:
+        return cls(
+            id=strawberry.ID(record.id),
+            name=record.name,
+            description=record.description,
+            created_at=record.created_at,
+            updated_at=record.updated_at,
+        )
+
+    @strawberry.field
+    async def images(
+        self,
+        info: Info,
+        first: int = DEFAULT_PAGE,
+        after: str | None = None,
+        filter: "ImageFilterInput | None" = None,
+    ) -> Connection[Image]:
+        return await read_images(info, first, after, filter, parent_id=self.id)
+
+    @strawberry.field
+    async def analyses(
+        self,
+        info: Info,
+        first: int = DEFAULT_PAGE,
+        after: str | None = None,
+        filter: AnalysisFilterInput | None = None,
+        order_by: AnalysisOrder = AnalysisOrder.CREATED_ASC,
+    ) -> Connection[Analysis]:
+        return await read_analyses(
+            info, first, after, filter, order_by, DATASET_ANALYSES, parent_id=self.id
+        )
+
+
+@strawberry.input(name="ImageFilter", description="Every field given must hold.")
+class ImageFilterInput:
+    dataset_id: strawberry.ID | None = None
+    subject_id: strawberry.ID | None = None
+    batch_id: strawberry.ID | None = None
+    sha256: str | None = None
+    created_from: datetime | None = strawberry.field(default=None, description="Inclusive.")
+    created_before: datetime | None = strawberry.field(default=None, description="Exclusive.")
+
+
+async def read_images(
+    info: Info,
+    first: int,
+    after: str | None,
+    filter: ImageFilterInput | None,
+    parent_id: str | None = None,
+) -> Connection[Image]:
+    """A page of all images, or of one dataset's."""
+    conditions: list[Any] = []
+    key: list[Any] = []
+    if filter is not None:
+        for name in ("dataset_id", "subject_id", "batch_id", "sha256"):
+            if (value := getattr(filter, name)) is not None:
+                wanted = value.lower() if name == "sha256" else canonical_id(value)
+                conditions.append(images.c[name] == wanted)
+                key.append((name, wanted))
+        if filter.created_from is not None:
+            conditions.append(images.c.created_at >= filter.created_from)
+        if filter.created_before is not None:
+            conditions.append(images.c.created_at < filter.created_before)
+        key += [filter.created_from, filter.created_before]
+    source = Source(info.context, core.LISTING, conditions, tuple(key), parent_id)
+    return await Connection[Image].read(source, page_request(info, first, after), Image.of)
+
+
+def _link(info: Info, path: str, **parameters: str) -> str:
+    """A signed address; it changes once an hour only, so that browsers can keep what it names."""
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    expires_at = hour + timedelta(hours=_LINK_HOURS)
+    links = info.context.use_cases.links
+    return info.context.base_url + links.sign(path, expires_at=expires_at, **parameters)
+
+
+async def _optional(info: Info, listing: Listing[Any], identity: str | None, kind: Any) -> Any:
+    if identity is None:
+        return None
+    found = await info.context.loaders.by_id(listing, identity)
+    return None if found is None else kind.of(found)

@@ -1,0 +1,91 @@
+"""One statement for the same question asked of many parents; made anew for each request."""
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, select
+from strawberry.dataloader import DataLoader
+
+from opsin.core.access import Principal
+from opsin.core.pages import Listing, Page, PageRequest, read_pages, read_totals
+from opsin.core.records import columns_of, to_record
+from opsin.storage.database import Database
+
+
+class Loaders:
+    """Loaders by what they load; each gathers the keys of one tick into one statement."""
+
+    def __init__(self, database: Database, principal: Principal) -> None:
+        self._database = database
+        self._principal = principal
+        self._loaders: dict[Hashable, DataLoader[str, Any]] = {}
+
+    async def page(
+        self,
+        listing: Listing[Any],
+        parent_id: str,
+        conditions: Sequence[ColumnElement[bool]],
+        filter_key: Hashable,
+        request: PageRequest,
+    ) -> Page[Any]:
+        """One page of a parent's children; `filter_key` stands for `conditions`."""
+
+        async def load(parents: list[str]) -> list[Page[Any]]:
+            async with self._database.read() as connection:
+                pages = await read_pages(
+                    connection, listing, parents, self._mine(listing, conditions), request
+                )
+            return [pages[parent] for parent in parents]
+
+        key = ("page", listing.table.name, listing.parent, filter_key, request)
+        return await self._loader(key, load).load(parent_id)
+
+    async def total(
+        self,
+        listing: Listing[Any],
+        parent_id: str,
+        conditions: Sequence[ColumnElement[bool]],
+        filter_key: Hashable,
+    ) -> int:
+        """How many children a parent has."""
+
+        async def load(parents: list[str]) -> list[int]:
+            async with self._database.read() as connection:
+                totals = await read_totals(
+                    connection, listing, parents, self._mine(listing, conditions)
+                )
+            return [totals[parent] for parent in parents]
+
+        key = ("total", listing.table.name, listing.parent, filter_key)
+        return int(await self._loader(key, load).load(parent_id))
+
+    async def by_id(self, listing: Listing[Any], identity: str) -> Any | None:
+        """The caller's row with this id."""
+
+        async def load(ids: list[str]) -> list[Any | None]:
+            table = listing.table
+            statement = select(*columns_of(table, listing.record)).where(
+                *self._mine(listing, [table.c.id.in_(ids)])
+            )
+            async with self._database.read() as connection:
+                rows = await connection.execute(statement)
+                found = {row[0]: to_record(listing.record, row) for row in rows}
+            return [found.get(identity) for identity in ids]
+
+        return await self._loader(("id", listing.table.name), load).load(identity)
+
+    async def children(self, listing: Listing[Any], parent_id: str) -> list[Any]:
+        """All children of a parent, for lists that are short by nature."""
+        page = await self.page(listing, parent_id, [], None, PageRequest(first=1000))
+        return list(page.records)
+
+    def _mine(
+        self, listing: Listing[Any], conditions: Sequence[ColumnElement[bool]]
+    ) -> list[ColumnElement[bool]]:
+        # Tenancy is part of every statement made here, whatever the parent.
+        return [listing.table.c.company_id == self._principal.company_id, *conditions]
+
+    def _loader(self, key: Hashable, load: Callable[[list[str]], Any]) -> DataLoader[str, Any]:
+        if key not in self._loaders:
+            self._loaders[key] = DataLoader(load_fn=load, max_batch_size=500)
+        return self._loaders[key]

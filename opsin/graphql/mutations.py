@@ -1,0 +1,228 @@
+"""Every change that does not depend on which operations there are."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import strawberry
+from starlette.datastructures import UploadFile
+from strawberry.file_uploads import Upload
+from strawberry.scalars import JSON
+from strawberry.types.base import get_object_definition
+from strawberry.utils.str_converters import to_camel_case
+
+from opsin.core.analyses import NewExternalAnalysis
+from opsin.core.contract import Annotation as NewAnnotation
+from opsin.core.errors import InvalidInput
+from opsin.core.images import NewImage
+from opsin.core.lifecycle import AnalysisStatus
+from opsin.graphql.analyses import Analysis
+from opsin.graphql.context import Info
+from opsin.graphql.images import Dataset, Image
+from opsin.graphql.queries import ApiKey
+
+
+@strawberry.input
+class CreateDatasetInput:
+    name: str
+    description: str = ""
+
+
+@strawberry.input(description="A file sent with the multipart request specification.")
+class UploadImageInput:
+    dataset_id: strawberry.ID
+    file: Upload
+    filename: str | None = strawberry.field(default=None, description="Default: the file's own.")
+    subject_id: strawberry.ID | None = None
+    batch_id: strawberry.ID | None = None
+    metadata: JSON | None = None
+
+
+@strawberry.input(description="A picture to fetch from a public address, or given as base64.")
+class ImportImageInput:
+    dataset_id: strawberry.ID
+    url: str | None = None
+    base64: str | None = None
+    filename: str | None = None
+    subject_id: strawberry.ID | None = None
+    batch_id: strawberry.ID | None = None
+    metadata: JSON | None = None
+
+
+@strawberry.input(description="A run of a model elsewhere.")
+class CreateAnalysisInput:
+    image_id: strawberry.ID
+    model_name: str
+    model_version: str
+    parameters: JSON | None = None
+    provenance: JSON | None = None
+    priority: int = 0
+
+
+@strawberry.input
+class UpdateAnalysisStatusInput:
+    analysis_id: strawberry.ID
+    status: AnalysisStatus
+    error_message: str | None = None
+
+
+@strawberry.input
+class FinalizeAnalysisInput:
+    analysis_id: strawberry.ID
+    status: AnalysisStatus = AnalysisStatus.COMPLETED
+    error_message: str | None = None
+    summary: JSON | None = None
+
+
+@strawberry.input(description="One finding; see the documentation for what `data` holds.")
+class AnnotationInput:
+    annotation_type: str
+    data: JSON
+    class_name: str | None = None
+    confidence: float | None = None
+    storage_path: str | None = None
+    ordering: int | None = None
+
+
+_ANNOTATION_FIELDS = {to_camel_case(name): name for name in NewAnnotation.model_fields}
+
+
+def _annotation_values(_kind: type, given: Mapping[str, Any], _context: object) -> dict[str, Any]:
+    return {_ANNOTATION_FIELDS[name]: value for name, value in given.items()}
+
+
+# Thousands come in one request: GraphQL's dictionaries go straight to the model that checks them.
+get_object_definition(AnnotationInput, strict=True).from_input = _annotation_values
+
+
+@strawberry.input
+class AddAnnotationsInput:
+    analysis_id: strawberry.ID
+    annotations: list[AnnotationInput]
+
+
+@strawberry.type
+class AddAnnotationsPayload:
+    analysis: Analysis
+    created_count: int
+
+
+@strawberry.type(description="The only time the key is shown.")
+class CreateApiKeyPayload:
+    api_key: ApiKey
+    key: str
+
+
+@strawberry.type
+class DeletePayload:
+    deleted_id: strawberry.ID
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation
+    async def create_dataset(self, info: Info, input: CreateDatasetInput) -> Dataset:
+        made = await info.context.use_cases.datasets.create(
+            info.context.principal, input.name, input.description
+        )
+        return Dataset.of(made)
+
+    @strawberry.mutation(description="Store a picture sent with this request.")
+    async def upload_image(self, info: Info, input: UploadImageInput) -> Image:
+        upload: UploadFile = input.file
+        new = _new_image(input, input.filename or upload.filename or "")
+        made = await info.context.use_cases.images.add(info.context.principal, new, upload.file)
+        return Image.of(made)
+
+    @strawberry.mutation(description="Store a picture from a public address or from base64 text.")
+    async def import_image(self, info: Info, input: ImportImageInput) -> Image:
+        images = info.context.use_cases.images
+        new = _new_image(input, input.filename or "")
+        if input.url is not None and input.base64 is None:
+            made = await images.import_url(info.context.principal, new, input.url)
+        elif input.base64 is not None and input.url is None:
+            made = await images.import_base64(info.context.principal, new, input.base64)
+        else:
+            raise InvalidInput("Give exactly one of url and base64")
+        return Image.of(made)
+
+    @strawberry.mutation(description="Delete an image with its analyses and annotations.")
+    async def delete_image(self, info: Info, id: strawberry.ID) -> DeletePayload:
+        deleted = await info.context.use_cases.images.delete(info.context.principal, id)
+        return DeletePayload(deleted_id=strawberry.ID(deleted))
+
+    @strawberry.mutation(description="Tell of a model that is run elsewhere; starts as QUEUED.")
+    async def create_analysis(self, info: Info, input: CreateAnalysisInput) -> Analysis:
+        new = NewExternalAnalysis(
+            image_id=input.image_id,
+            model_name=input.model_name,
+            model_version=input.model_version,
+            parameters=json_object(input.parameters, "parameters"),
+            provenance=json_object(input.provenance, "provenance"),
+            priority=input.priority,
+        )
+        return Analysis.of(await info.context.use_cases.analyses.tell(info.context.principal, new))
+
+    @strawberry.mutation(description="Move an external analysis on.")
+    async def update_analysis_status(
+        self, info: Info, input: UpdateAnalysisStatusInput
+    ) -> Analysis:
+        changed = await info.context.use_cases.analyses.update_status(
+            info.context.principal, input.analysis_id, input.status, input.error_message
+        )
+        return Analysis.of(changed)
+
+    @strawberry.mutation(description="Append findings to an external analysis, all or none.")
+    async def add_annotations(
+        self, info: Info, input: AddAnnotationsInput
+    ) -> AddAnnotationsPayload:
+        analysis, count = await info.context.use_cases.annotations.add(
+            info.context.principal, input.analysis_id, input.annotations
+        )
+        return AddAnnotationsPayload(analysis=Analysis.of(analysis), created_count=count)
+
+    @strawberry.mutation(description="End an external analysis.")
+    async def finalize_analysis(self, info: Info, input: FinalizeAnalysisInput) -> Analysis:
+        changed = await info.context.use_cases.analyses.finalize(
+            info.context.principal,
+            input.analysis_id,
+            input.status,
+            error_message=input.error_message,
+            summary=json_object(input.summary, "summary"),
+        )
+        return Analysis.of(changed)
+
+    @strawberry.mutation(description="Stop an analysis that has not ended.")
+    async def cancel_analysis(self, info: Info, id: strawberry.ID) -> Analysis:
+        changed = await info.context.use_cases.analyses.cancel(info.context.principal, id)
+        return Analysis.of(changed)
+
+    @strawberry.mutation(description="Queue a failed or cancelled analysis again.")
+    async def retry_analysis(self, info: Info, id: strawberry.ID) -> Analysis:
+        changed = await info.context.use_cases.analyses.retry(info.context.principal, id)
+        return Analysis.of(changed)
+
+    @strawberry.mutation
+    async def create_api_key(self, info: Info, name: str) -> CreateApiKeyPayload:
+        record, key = await info.context.use_cases.access.create_key(info.context.principal, name)
+        return CreateApiKeyPayload(api_key=ApiKey.of(record), key=key)
+
+    @strawberry.mutation(description="End a key at once.")
+    async def revoke_api_key(self, info: Info, id: strawberry.ID) -> ApiKey:
+        return ApiKey.of(await info.context.use_cases.access.revoke_key(info.context.principal, id))
+
+
+def json_object(value: Any, name: str) -> dict[str, Any] | None:
+    """The JSON object, or None; InvalidInput for any other JSON."""
+    if value is None or isinstance(value, dict):
+        return value
+    raise InvalidInput(f"{name} must be a JSON object")
+
+
+def _new_image(input: UploadImageInput | ImportImageInput, filename: str) -> NewImage:
+    return NewImage(
+        dataset_id=input.dataset_id,
+        filename=filename,
+        subject_id=input.subject_id,
+        batch_id=input.batch_id,
+        metadata=json_object(input.metadata, "metadata") or {},
+    )

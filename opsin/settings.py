@@ -1,0 +1,141 @@
+"""The environment, read once into one frozen `Settings`; nothing else reads the environment."""
+
+import ipaddress
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic.functional_validators import BeforeValidator
+
+from opsin.core.errors import ConfigurationError
+
+
+def _comma_list(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
+
+
+class Settings(BaseSettings):
+    """Every `OPSIN_*` setting; the field's description is its documentation."""
+
+    model_config = SettingsConfigDict(env_prefix="OPSIN_", frozen=True, extra="ignore")
+
+    data_dir: Path = Field(Path("opsin-data"), description="database, blobs, models and secret")
+    database_url: str | None = Field(
+        None, description="`sqlite:///path` or `postgresql://...`; default: SQLite in the data dir"
+    )
+    blob_url: str | None = Field(
+        None, description="`file:///path`, `s3://bucket/prefix` or `memory://`; default: data dir"
+    )
+    s3_endpoint: str | None = Field(None, description="endpoint URL of an S3-compatible store")
+    s3_region: str = Field("us-east-1", description="region of the S3 bucket")
+    s3_access_key: str | None = Field(None, description="S3 access key id")
+    s3_secret_key: str | None = Field(None, description="S3 secret access key", repr=False)
+    s3_create_bucket: bool = Field(False, description="create the bucket if it is not there")
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    public_url: str | None = Field(
+        None, description="address clients use, for links; default: that of each request"
+    )
+    auth: Literal["dev", "keys"] = Field(
+        "dev", description="`dev`: everyone is the local user, loopback only; `keys`: API keys"
+    )
+    secret_key: str | None = Field(
+        None, description="signs links; default: made once in the data dir", repr=False
+    )
+    cors_origins: CommaList = Field((), description="origins allowed to call from a browser")
+
+    worker: bool = Field(True, description="run queued analyses inside the server process")
+    worker_batch: int = Field(128, ge=1, le=10_000, description="analyses claimed at once")
+    lease_seconds: float = Field(
+        60, gt=0, description="a worker silent for this long loses its analyses to another"
+    )
+    max_attempts: int = Field(
+        3, ge=1, description="times an analysis is begun before it is FAILED for good"
+    )
+    poll_seconds: float = Field(
+        0.25, gt=0, description="how often another process's changes are looked for"
+    )
+
+    engine: Literal["local"] = Field("local", description="where operations run")
+    device: str = Field("auto", description="`auto`, `cpu`, `cuda` or `cuda:N`")
+    queue_limit: int = Field(4096, ge=1, description="items waiting in the engine before 503")
+    cpu_threads: int | None = Field(None, ge=1, description="decoding threads; default: all cores")
+    offline: bool = Field(False, description="never download model weights")
+    disabled_plugins: CommaList = Field((), description="plugins not to load, by name")
+    strict_plugins: bool = Field(False, description="a failing plugin stops the start")
+    trace_plugins: bool = Field(False, description="log every hook call and what it gave")
+    plugin_options: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description='JSON, by plugin: `{"bbox": {...}}`'
+    )
+
+    max_upload_bytes: int = Field(50 * 2**20, ge=1, description="largest picture accepted")
+    max_request_bytes: int = Field(
+        64 * 2**20, ge=1, description="largest request body; more is 413 before it is read"
+    )
+    max_image_pixels: int = Field(100_000_000, ge=1, description="largest width x height")
+    max_image_side: int = Field(30_000, ge=1, description="largest width or height")
+    max_tasks: int = Field(64, ge=1, description="tasks in one request")
+    max_annotations: int = Field(10_000, ge=1, description="annotations in one request")
+    fetch_allow: CommaList = Field(
+        (), description="hosts, `host:port` or networks that may be fetched though not public"
+    )
+    fetch_seconds: float = Field(20, gt=0, description="total time for fetching one URL")
+
+    graphql_max_depth: int = Field(16, ge=1, description="nesting of a GraphQL document")
+    graphql_max_fields: int = Field(500, ge=1, description="fields, fragments expanded")
+    graphql_max_aliases: int = Field(50, ge=1, description="aliases, fragments expanded")
+    graphql_max_tokens: int = Field(5_000, ge=1, description="tokens in a GraphQL document")
+    graphql_max_page: int = Field(1_000, ge=1, description="largest `first` of a connection")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least severe log line written"
+    )
+
+    @cached_property
+    def resolved_database_url(self) -> str:
+        if self.database_url:
+            return self.database_url
+        return f"sqlite:///{(self.data_dir / 'opsin.sqlite3').resolve()}"
+
+    @cached_property
+    def resolved_blob_url(self) -> str:
+        return self.blob_url or (self.data_dir / "blobs").resolve().as_uri()
+
+    @property
+    def models_dir(self) -> Path:
+        return self.data_dir / "models"
+
+    def check_exposure(self) -> None:
+        """Refuse to listen beyond loopback without authentication."""
+        if self.auth == "dev" and not _is_loopback(self.host):
+            raise ConfigurationError(
+                f"OPSIN_AUTH=dev lets everyone in and is allowed on loopback only, not on "
+                f"{self.host}: set OPSIN_AUTH=keys and create a key with `opsin keys create NAME`"
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from the environment; `overrides` (not None) win, as the command line's options."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        raise ConfigurationError(f"OPSIN_{name.upper()}: {first['msg']}") from None

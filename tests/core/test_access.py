@@ -1,0 +1,109 @@
+"""Who may call: keys are random, shown once, stored hashed, revocable; dev mode lets all in."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from opsin.assembly import Parts
+from opsin.core.access import Access, Principal
+from opsin.core.errors import InvalidInput, NotFound, Unauthenticated
+from opsin.storage.tables import api_keys
+from tests.conftest import other_company
+
+
+@pytest.fixture
+def access(parts: Parts) -> Access:
+    """Access in the mode that asks for keys."""
+    return Access(parts.use_cases.database, mode="keys")
+
+
+async def test_a_key_is_its_company(access: Access, principal: Principal) -> None:
+    record, key = await access.create_key(principal, " laptop ")
+    assert record.name == "laptop"
+    caller = await access.authenticate(key)
+    assert (caller.company_id, caller.key_id) == (principal.company_id, record.id)
+
+
+async def test_no_secret_is_stored(parts: Parts, access: Access, principal: Principal) -> None:
+    _, key = await access.create_key(principal, "one")
+    _, other = await access.create_key(principal, "two")
+    assert key != other and len(key) > 50
+    async with parts.use_cases.database.read() as connection:
+        stored = str((await connection.execute(select(api_keys))).all())
+    assert key not in stored and key.split("_", 2)[2] not in stored
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda key: key[:-1] + ("a" if key[-1] != "a" else "b"),
+        lambda key: key + "x",
+        lambda key: key.replace("opsin_", "other_"),
+        lambda key: key.split("_", 2)[2],
+        lambda key: "opsin_" + "0" * 12 + "_" + key.split("_", 2)[2],
+        lambda key: "",
+        lambda key: "opsin_",
+        lambda key: "ü" * 300,
+        lambda key: key.upper(),
+    ],
+)
+async def test_anything_else_is_refused(access: Access, principal: Principal, change) -> None:  # type: ignore[no-untyped-def]  # a lambda
+    _, key = await access.create_key(principal, "one")
+    with pytest.raises(Unauthenticated):
+        await access.authenticate(change(key))
+
+
+async def test_a_revoked_key_ends_at_once(access: Access, principal: Principal) -> None:
+    record, key = await access.create_key(principal, "one")
+    revoked = await access.revoke_key(principal, record.id)
+    assert revoked.revoked_at is not None
+    with pytest.raises(Unauthenticated):
+        await access.authenticate(key)
+    assert (await access.revoke_key(principal, record.id)).revoked_at == revoked.revoked_at
+
+
+async def test_keys_of_another_company(parts: Parts, access: Access, principal: Principal) -> None:
+    record, _ = await access.create_key(principal, "one")
+    stranger = await other_company(parts)
+    assert await access.keys(stranger) == []
+    with pytest.raises(NotFound):
+        await access.revoke_key(stranger, record.id)
+    assert [key.id for key in await access.keys(principal)] == [record.id]
+
+
+async def test_last_used_is_kept_to_the_minute(
+    parts: Parts, access: Access, principal: Principal
+) -> None:
+    _, key = await access.create_key(principal, "one")
+    await access.authenticate(key)
+    first = (await access.keys(principal))[0].last_used_at
+    assert first is not None and datetime.now(UTC) - first < timedelta(seconds=30)
+    await access.authenticate(key)
+    assert (await access.keys(principal))[0].last_used_at == first
+    async with parts.use_cases.database.write() as transaction:
+        earlier = first - timedelta(hours=1)
+        await transaction.connection.execute(update(api_keys).values(last_used_at=earlier))
+    await access.authenticate(key)
+    later = (await access.keys(principal))[0].last_used_at
+    assert later is not None and later >= first
+
+
+async def test_only_dev_mode_lets_a_caller_in_without_a_key(parts: Parts, access: Access) -> None:
+    with pytest.raises(Unauthenticated, match="Bearer"):
+        await access.authenticate(None)
+    assert (await parts.use_cases.access.authenticate(None)).name == "local user"
+    with pytest.raises(Unauthenticated):
+        await parts.use_cases.access.authenticate("wrong")
+
+
+async def test_many_at_once_find_one_company(access: Access) -> None:
+    found = await asyncio.gather(*(access.ensure_company("fresh") for _ in range(10)))
+    assert len({company.id for company in found}) == 1
+
+
+@pytest.mark.parametrize("name", ["", "  ", "x" * 256, "a\x00b"])
+async def test_names_of_keys(access: Access, principal: Principal, name: str) -> None:
+    with pytest.raises(InvalidInput):
+        await access.create_key(principal, name)
