@@ -18,11 +18,10 @@ from opsin.core.contract import (
     Target,
 )
 from opsin.core.errors import PluginError
+from opsin.core.plugin_fields import TYPE_NAME, inner_types
 
 OPERATION_NAME = re.compile(r"[a-z][a-z0-9_]*")
 """Also a valid GraphQL name: each operation is a member of the GraphQL type `OperationInput`."""
-RESULT_NAME = re.compile(r"[A-Z][A-Za-z0-9]*")
-"""The class name of a result becomes the name of a GraphQL type."""
 SHA256_PREFIX = re.compile(r"[0-9a-f]{8,64}")
 
 
@@ -40,10 +39,10 @@ def checked_operation(plugin: str, candidate: object) -> Operation[Any, Any]:
     _check_model(plugin, what, "result", result, Result)
     if result is Result:
         raise PluginError(plugin, f"{what}: `result` must be a subclass of Result of your own")
-    if not RESULT_NAME.fullmatch(operation.result.__name__):
+    if not TYPE_NAME.fullmatch(operation.result.__name__):
         name = operation.result.__name__
         raise PluginError(
-            plugin, f"{what}: the result class {name!r} must match {RESULT_NAME.pattern}"
+            plugin, f"{what}: the result class {name!r} must match {TYPE_NAME.pattern}"
         )
     _check_targets(plugin, what, operation)
     if not isinstance(operation.crop, bool):
@@ -120,6 +119,10 @@ def _check_model(plugin: str, what: str, attribute: str, model: Any, base: type[
         raise PluginError(
             plugin, f"{what}: `{attribute}` has a field without a JSON schema: {error}"
         ) from error
+    try:
+        inner_types(model)
+    except ValueError as error:
+        raise PluginError(plugin, f"{what}: `{attribute}`: {error}") from error
 
 
 def _check_targets(plugin: str, what: str, operation: Any) -> None:

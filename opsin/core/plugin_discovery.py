@@ -18,6 +18,7 @@ from opsin.core import hookspecs
 from opsin.core.contract import Operation, RegionFinder
 from opsin.core.errors import DuplicateName, PluginError
 from opsin.core.plugin_checks import checked_finder, checked_operation
+from opsin.core.plugin_fields import inner_types
 from opsin.core.plugin_records import PluginFailure, PluginInfo, PluginSource
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class Discovery:
         self.seen: set[str] = set()
         self._options, self._disabled, self._strict, self._trace = options, disabled, strict, trace
         self._owners: dict[tuple[str, str], tuple[str, object]] = {
-            ("result type", name): (hookspecs.PROJECT, None) for name in reserved_type_names
+            ("type", name): (hookspecs.PROJECT, None) for name in reserved_type_names
         }
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
@@ -89,7 +90,8 @@ class Discovery:
         admitted.finders = self._ask(source.name, "opsin_region_finders", checked_finder)
         for operation in admitted.operations:
             self._claim("operation", operation.name, source.name)
-            self._claim("result type", operation.result.__name__, source.name, operation.result)
+            for kind in _public_types(operation):
+                self._claim("type", kind.__name__, source.name, kind)
         for finder in admitted.finders:
             self._claim("finder of target", finder.target.value, source.name)
 
@@ -173,6 +175,12 @@ class Discovery:
             self._owners[kind, name] = (plugin, thing)
         elif thing is None or taken[1] is not thing:
             raise DuplicateName(plugin, f"{kind} {name!r} is already taken by {taken[0]!r}")
+
+
+def _public_types(operation: Operation[Any, Any]) -> list[type]:
+    """The classes whose names become names of GraphQL types, but for those of the contract."""
+    inner = (*inner_types(operation.result), *inner_types(operation.params))
+    return [operation.result, *(kind for kind in inner if kind.__module__ != Operation.__module__)]
 
 
 def _entry_points() -> set[PluginSource]:

@@ -6,6 +6,7 @@ import logging
 import random
 from collections.abc import Coroutine, Sequence
 from datetime import timedelta
+from typing import Any
 
 from opsin.core.analysis_queue import AnalysisQueue, Claim, Finished
 from opsin.core.annotations import storable_json, validate_annotations
@@ -265,7 +266,7 @@ def _finished(analysis: Analysis, outcome: Outcome) -> Finished:
 def _failed(
     analysis: Analysis,
     error: OpsinError,
-    provenance: dict[str, object] | None = None,
+    provenance: dict[str, Any] | None = None,
     *,
     skipped: bool = False,
 ) -> Finished:

@@ -1,0 +1,26 @@
+"""Runs every measurement and prints one JSON document."""
+
+import json
+import os
+import platform
+
+from bench import annotations_ingest, face_over_http, queue_drain, startup
+
+
+def main() -> None:
+    results = {
+        "machine": {
+            "cores": os.cpu_count(),
+            "processor": platform.machine(),
+            "python": platform.python_version(),
+        },
+        "startup": startup.main(),
+        "face_over_http": face_over_http.main(),
+        "queue_drain": queue_drain.main(),
+        "annotations_ingest": annotations_ingest.main(),
+    }
+    print(json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""Which items run next, together: pure bookkeeping, guarded by the lane that owns it."""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from itertools import count
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from opsin.core.contract import Item
+from opsin.core.engine.failures import as_opsin_error
+from opsin.core.errors import OpsinError
+
+if TYPE_CHECKING:
+    from opsin.core.engine.loading import LoadedRunner
+
+_arrivals = count()
+
+
+class Owner(Protocol):
+    """Who asked for an item; its items are dropped once it is closed or its deadline is past."""
+
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def deadline(self) -> float: ...
+    @property
+    def priority(self) -> int: ...
+    def fail(self, error: OpsinError) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An item's answer when there is none."""
+
+    error: OpsinError
+
+
+class Ticket:
+    """One item waiting for a runner; `then` gets the answer, once, on the event loop.
+
+    A step of priority is worth one second of waiting: the urgent go first, nobody starves.
+    """
+
+    __slots__ = ("entry", "item", "owner", "prepared", "then")
+
+    def __init__(self, item: Item[Any], owner: Owner, now: float, then: "Answered") -> None:
+        self.item = item
+        self.owner = owner
+        self.then = then
+        self.prepared: Any = item
+        self.entry: Entry = (now - owner.priority, next(_arrivals), self)
+
+    def is_over(self, now: float) -> bool:
+        return self.owner.closed or self.owner.deadline <= now
+
+
+Entry: TypeAlias = tuple[float, int, Ticket]
+"""How a ticket stands in a queue: its order, then its arrival, which no two share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """Items that left a lane together, with one answer each: an output or a Failure."""
+
+    queue: "RunnerQueue"
+    tickets: list[Ticket]
+    answers: list[Any]
+    started: float
+    """Monotonic seconds."""
+    seconds: float = 0.0
+    ran: bool = True
+    """False when the items failed before they were run."""
+
+
+Answered: TypeAlias = Callable[[Any, Completed | None], None]
+"""Called with an output or a Failure; without a `Completed` when no runner was reached."""
+
+
+def deliver(ticket: Ticket, answer: Any, completed: Completed | None) -> None:
+    """On the event loop: hand over an answer, unless nobody waits for it any more."""
+    if ticket.owner.closed:
+        return
+    try:
+        ticket.then(answer, completed)
+    except Exception as error:  # not this ticket alone: its owner would wait for it for ever
+        ticket.owner.fail(as_opsin_error(error, "the engine"))
+
+
+class BatchSize:
+    """How many items may share a batch: the runner's own maximum, less what memory refused.
+
+    The place for a scheduler that learns the best size from the times it measures.
+    """
+
+    def __init__(self, maximum: int) -> None:
+        self.current = max(1, maximum)
+
+    def refused(self, size: int) -> None:
+        """A batch of `size` did not fit into memory."""
+        self.current = max(1, min(self.current, size // 2))
+
+
+class RunnerQueue:
+    """One runner's items: first unprepared, then ready by batch key; and what became of them."""
+
+    def __init__(self, loaded: "LoadedRunner", ahead: int) -> None:
+        self.loaded = loaded
+        self.size = BatchSize(loaded.runner.max_batch)
+        self.used = 0.0
+        """Seconds of device time, for the fair share; see `FairShare`."""
+        self.active = False
+        self.batches = self.items = self.running = 0
+        self._ahead = ahead
+        self._in_preparation = 0
+        self._unprepared: list[Entry] = []
+        # By batch key, few enough to search: a runner with keys has few items ready at a time.
+        self._ready: list[tuple[Hashable, list[Entry]]] = []
+
+    @property
+    def waiting(self) -> int:
+        """Items that wait for their batch."""
+        return len(self._unprepared) + self._in_preparation + self._ready_count()
+
+    def add(self, ticket: Ticket) -> None:
+        heappush(self._unprepared, ticket.entry)
+
+    def next_to_prepare(self) -> Ticket | None:
+        """The item to prepare now; None while enough wait ready, for they take memory."""
+        if not self._unprepared:
+            return None
+        window = max(self._ahead, 2 * self.size.current)
+        if self._in_preparation + self._ready_count() >= window:
+            return None
+        self._in_preparation += 1
+        return heappop(self._unprepared)[2]
+
+    def preparation_ended(self) -> None:
+        self._in_preparation -= 1
+
+    def add_ready(self, ticket: Ticket, key: Hashable = None) -> None:
+        """The only place where keys are compared, which is the plugin's code and may raise."""
+        for other, entries in self._ready:
+            if other == key:
+                heappush(entries, ticket.entry)
+                return
+        self._ready.append((key, [ticket.entry]))
+
+    def head(self) -> Entry | None:
+        """The ready item whose turn it is."""
+        return min((entries[0] for _, entries in self._ready), default=None)
+
+    def take(self, now: float) -> list[Ticket]:
+        """The next batch: the first item and those that may share its batch, in their order."""
+        while self._ready:
+            position = min(range(len(self._ready)), key=lambda n: self._ready[n][1][0])
+            entries = self._ready[position][1]
+            batch: list[Ticket] = []
+            while entries and len(batch) < self.size.current:
+                ticket = heappop(entries)[2]
+                if not ticket.is_over(now):
+                    batch.append(ticket)
+            if not entries:
+                del self._ready[position]
+            if batch:
+                self.running += len(batch)
+                return batch
+        return []
+
+    def ran(self, count: int, seconds: float) -> None:
+        """A batch of `count` items is done."""
+        self.running -= count
+        self.items += count
+        self.batches += 1
+        self.used += seconds
+
+    def discard(self, owner: Owner) -> None:
+        """Forget the items of a caller that is gone, so that they hold no place and no pixels."""
+        self._unprepared = _without(owner, self._unprepared)
+        ready = [(key, _without(owner, entries)) for key, entries in self._ready]
+        self._ready = [(key, entries) for key, entries in ready if entries]
+
+    def clear(self) -> list[Ticket]:
+        """All that waits, which then waits no longer; what is in preparation comes back later."""
+        waiting = [*self._unprepared, *(e for _, entries in self._ready for e in entries)]
+        self._unprepared, self._ready = [], []
+        return [entry[2] for entry in waiting]
+
+    def _ready_count(self) -> int:
+        return sum(len(entries) for _, entries in self._ready)
+
+
+class FairShare:
+    """Which of the runners on one device goes next: each gets an equal share of its time.
+
+    So a backlog of slow items does not hold up quick ones.  Between equals the oldest item goes
+    first, and a step of priority is worth one second of device time.
+    """
+
+    def __init__(self) -> None:
+        self.queues: list[RunnerQueue] = []
+        self._level = 0.0
+
+    def next(self) -> RunnerQueue | None:
+        """The runner to serve; None when nothing is ready."""
+        best: tuple[float, Entry, RunnerQueue] | None = None
+        for queue in self.queues:
+            head = queue.head()
+            if head is None:
+                queue.active = False
+                continue
+            if not queue.active:
+                # It starts level with the others: time spent idle is not saved up.
+                queue.active, queue.used = True, max(queue.used, self._level)
+            turn = queue.used - head[2].owner.priority
+            if best is None or (turn, head) < best[:2]:
+                best = turn, head, queue
+        if best is None:
+            return None
+        self._level = max(self._level, best[2].used)
+        return best[2]
+
+
+def _without(owner: Owner, entries: list[Entry]) -> list[Entry]:
+    kept = [entry for entry in entries if entry[2].owner is not owner]
+    if len(kept) < len(entries):
+        heapify(kept)
+    return kept

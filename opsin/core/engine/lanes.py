@@ -1,0 +1,238 @@
+"""Where batches run: one thread per device, or the CPU pool for runners that need no device."""
+
+import logging
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from opsin.core.engine.batching import Completed, Failure, FairShare, Owner, RunnerQueue, Ticket
+from opsin.core.engine.execution import run_batch
+from opsin.core.engine.failures import as_opsin_error
+from opsin.core.engine.pool import CpuPool
+from opsin.core.errors import OperationFailed
+
+if TYPE_CHECKING:
+    from opsin.core.engine.loading import LoadedRunner
+
+logger = logging.getLogger("opsin.engine")
+
+Post = Callable[[Completed], None]
+Batch = tuple[RunnerQueue, list[Ticket]]
+
+
+class Lane(ABC):
+    """Runs the items of its queues, one batch at a time; called from any thread.
+
+    Each item that is not discarded is posted exactly once, whatever raises.
+    """
+
+    def __init__(self, pool: CpuPool, post: Post) -> None:
+        self._pool = pool
+        self._post = post
+        self._share = FairShare()
+        self._changed = threading.Condition(threading.Lock())
+        self._closing = False
+
+    @abstractmethod
+    def close(self, until: float) -> None:
+        """Finish the running batch, waiting at most until then, and close the runners."""
+
+    @abstractmethod
+    def _wake(self) -> None:
+        """Something became ready; called with the lock held."""
+
+    def adopt(self, queue: RunnerQueue) -> None:
+        """Serve this queue from now on."""
+        with self._changed:
+            self._share.queues.append(queue)
+
+    def put(self, queue: RunnerQueue, tickets: list[Ticket]) -> None:
+        """Queue items; they start at once when the lane is idle."""
+        with self._changed:
+            if queue.loaded.is_plain:
+                for ticket in tickets:
+                    queue.add_ready(ticket)
+                self._wake()
+            else:
+                for ticket in tickets:
+                    queue.add(ticket)
+                self._prepare_ahead(queue)
+
+    def discard(self, queue: RunnerQueue, owner: Owner) -> None:
+        """Forget what waits for a caller that is gone."""
+        with self._changed:
+            queue.discard(owner)
+            self._prepare_ahead(queue)
+
+    def _prepare_ahead(self, queue: RunnerQueue) -> None:
+        while ticket := queue.next_to_prepare():
+            self._pool.submit(partial(self._prepare, queue, ticket), first=True)
+
+    def _prepare(self, queue: RunnerQueue, ticket: Ticket) -> None:
+        """On the pool: make one item ready; a bad one fails alone."""
+        runner, what = queue.loaded.runner, queue.loaded.what
+        failure = key = None
+        if not ticket.is_over(time.monotonic()):
+            try:
+                ticket.prepared = runner.prepare(ticket.item)
+                key = runner.batch_key(ticket.prepared)
+            except BaseException as error:  # a plugin's SystemExit too
+                failure = Failure(as_opsin_error(error, what))
+        with self._changed:
+            queue.preparation_ended()
+            # Asked again under the lock: a discard that has passed will not come back.
+            if failure is None and not ticket.is_over(time.monotonic()):
+                try:
+                    queue.add_ready(ticket, key)
+                    self._wake()
+                except Exception as error:
+                    failure = Failure(as_opsin_error(error, what))
+            self._prepare_ahead(queue)
+        if failure is not None:
+            self._post(Completed(queue, [ticket], [failure], time.monotonic(), ran=False))
+
+    def _take(self) -> Batch | None:
+        """The next batch; None when nothing is ready.  Called with the lock held."""
+        while (queue := self._share.next()) is not None:
+            tickets = queue.take(time.monotonic())
+            self._prepare_ahead(queue)
+            if tickets:
+                return queue, tickets
+        return None
+
+    def _run(self, queue: RunnerQueue, tickets: list[Ticket]) -> None:
+        started = time.monotonic()
+        answers: list[Any] = []
+        try:
+            batch = [ticket.prepared for ticket in tickets]
+            answers = run_batch(queue.loaded.runner, batch, queue.loaded.what, queue.size)
+        finally:  # even when this thread is being ended, the items leave with an answer each
+            if not answers:
+                answers = [_stopped(queue.loaded)] * len(tickets)
+            seconds = time.monotonic() - started
+            with self._changed:
+                queue.ran(len(tickets), seconds)
+            self._post(Completed(queue, tickets, answers, started, seconds))
+
+    def _collapse(self, error: BaseException) -> None:
+        """Our own bookkeeping failed: what waits gets an answer now, and the lane goes on."""
+        logger.critical("a lane of the engine failed", exc_info=error)
+        with self._changed:
+            lost = [(queue, queue.clear()) for queue in self._share.queues]
+        for queue, tickets in lost:
+            answers = [_stopped(queue.loaded)] * len(tickets)
+            self._post(Completed(queue, tickets, answers, time.monotonic(), ran=False))
+
+
+class DeviceLane(Lane):
+    """One thread, on which every runner of one device runs: devices and torch want it so."""
+
+    def __init__(self, device: str, pool: CpuPool, post: Post) -> None:
+        super().__init__(pool, post)
+        self._thread = threading.Thread(target=self._main, name=f"opsin-{device}", daemon=True)
+        self._thread.start()
+
+    def close(self, until: float) -> None:
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(max(until - time.monotonic(), 0.0))
+
+    def _wake(self) -> None:
+        self._changed.notify()
+
+    def _main(self) -> None:
+        while not self._closing:
+            try:
+                self._serve()
+            except BaseException as error:
+                self._collapse(error)
+        for queue in self._share.queues:
+            queue.loaded.close()
+
+    def _serve(self) -> None:
+        while (batch := self._wait()) is not None:
+            self._run(*batch)
+            del batch  # while this thread waits it must not keep pictures alive
+
+    def _wait(self) -> Batch | None:
+        """The next batch, as soon as there is one; None when the lane is closed."""
+        with self._changed:
+            while not self._closing:
+                if (batch := self._take()) is not None:
+                    return batch
+                self._changed.wait()
+        return None
+
+
+class PoolLane(Lane):
+    """Turns of the CPU pool, for one runner that need not wait for a device."""
+
+    def __init__(self, pool: CpuPool, post: Post) -> None:
+        super().__init__(pool, post)
+        self._active = False
+
+    def close(self, until: float) -> None:
+        with self._changed:
+            self._closing = True
+            self._changed.wait_for(lambda: not self._active, until - time.monotonic())
+        for queue in self._share.queues:
+            queue.loaded.close()
+
+    def _wake(self) -> None:
+        if not self._active:
+            self._active = True
+            self._pool.submit(self._step, first=True)
+
+    def _step(self) -> None:
+        """One batch; then to the end of the line, so that no runner keeps a thread to itself."""
+        try:
+            with self._changed:
+                batch = None if self._closing else self._take()
+                if batch is None:
+                    self._active = False
+                    self._changed.notify_all()
+                    return
+            self._run(*batch)
+        except BaseException as error:
+            self._collapse(error)
+        self._pool.submit(self._step, first=True)
+
+
+class Lanes:
+    """All lanes of one engine, made when a runner first needs them."""
+
+    def __init__(self, pool: CpuPool, post: Post) -> None:
+        self._pool = pool
+        self._post = post
+        self._devices: dict[str, DeviceLane] = {}
+        self._all: list[Lane] = []
+
+    def place(self, loaded: "LoadedRunner") -> tuple[Lane, RunnerQueue]:
+        """Give a loaded runner its queue and the lane that serves it."""
+        queue = RunnerQueue(loaded, ahead=self._pool.size)
+        lane = self._lane_for(loaded)
+        lane.adopt(queue)
+        return lane, queue
+
+    def close(self, until: float) -> None:
+        for lane in self._all:
+            lane.close(until)
+
+    def _lane_for(self, loaded: "LoadedRunner") -> Lane:
+        lane: Lane | None
+        if not loaded.runner.uses_device:
+            lane = PoolLane(self._pool, self._post)
+        elif (lane := self._devices.get(loaded.device)) is not None:
+            return lane
+        else:
+            lane = self._devices[loaded.device] = DeviceLane(loaded.device, self._pool, self._post)
+        self._all.append(lane)
+        return lane
+
+
+def _stopped(loaded: "LoadedRunner") -> Failure:
+    return Failure(OperationFailed(f"the thread that ran {loaded.what} was stopped"))

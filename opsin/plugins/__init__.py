@@ -1,0 +1,1 @@
+"""The built-in operations; each is an ordinary plugin."""

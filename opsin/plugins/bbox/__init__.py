@@ -1,0 +1,1 @@
+"""Bounding boxes of the prominent person and face."""

@@ -1,0 +1,52 @@
+"""The page for plugin authors: every hook with its exact signature, and code that is real."""
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+
+from opsin.core import contract, hookspecs
+from opsin.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "plugins.md").read_text("utf-8")
+
+
+def signatures() -> list[str]:
+    """The `def` line of every hook, as written in hookspecs.py."""
+    tree = ast.parse(inspect.getsource(hookspecs))
+    return [
+        f"def {node.name}({ast.unparse(node.args)}) -> {ast.unparse(node.returns)}:"
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.returns is not None
+    ]
+
+
+def test_there_are_hooks() -> None:
+    assert len(signatures()) >= 2
+
+
+@pytest.mark.parametrize("signature", signatures())
+def test_every_hook_is_documented_with_its_exact_signature(signature: str) -> None:
+    assert signature in PAGE.splitlines()
+
+
+def test_the_page_shows_the_template_as_it_is() -> None:
+    template = (ROOT / "plugin_template" / "opsin_brightness.py").read_text("utf-8")
+    assert f"```python\n{template}```" in PAGE
+
+
+def test_every_attribute_of_an_operation_is_documented() -> None:
+    attributes = {
+        name
+        for kind in (contract.Loadable, contract.Operation)
+        for name in vars(kind).get("__annotations__", {})
+    }
+    assert {name for name in attributes if f"| `{name}` |" not in PAGE} == set()
+
+
+def test_every_setting_the_page_names_exists() -> None:
+    named = {word.strip("`,.:;=(true)") for word in PAGE.split() if word.startswith("`OPSIN_")}
+    known = {f"OPSIN_{name.upper()}" for name in Settings.model_fields}
+    assert named and named <= known

@@ -1,0 +1,249 @@
+"""The bounding box plugin: its operation, and its finders against the libraries' own calls."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from facenet_pytorch import MTCNN
+from matplotlib import get_data_path
+from PIL import Image
+
+from opsin import Box, Item, LoadContext, Params, Picture, Region, Target
+from opsin.core.model_store import ModelStore
+from opsin.core.plugin_host import PluginHost, PluginSource
+from opsin.plugins.bbox import runner
+from opsin.plugins.bbox.plugin import BoundingBox, DetectBoundingBox, FaceFinder, PersonFinder
+
+BBOX = PluginSource("bbox", "opsin.plugins.bbox.plugin", "opsin")
+FACE = Box(x_min=174, y_min=119, x_max=355, y_max=340)
+
+
+def discover(**options: Any) -> PluginHost:
+    return PluginHost.discover([BBOX], entry_points=False, options={"bbox": options})
+
+
+def item(picture: Picture, **more: Any) -> Item[Params]:
+    picture.flags.writeable = False  # as the engine hands it over
+    return Item(picture, Params(), **more)
+
+
+def find(finder: Any, *pictures: Picture) -> list[Region | None]:
+    """What a runner finds in a batch of pictures."""
+    prepared = [finder.prepare(item(picture)) for picture in pictures]
+    assert len({finder.batch_key(p) for p in prepared}) == 1
+    return list(finder.run(prepared))
+
+
+@pytest.fixture(scope="module")
+def portrait() -> Picture:
+    """Grace Hopper, 512 x 600 pixels."""
+    with Image.open(Path(get_data_path(), "sample_data", "grace_hopper.jpg")) as image:
+        return np.array(image.convert("RGB"))
+
+
+# --- the plugin -----------------------------------------------------------------------------------
+
+
+def test_the_plugin_is_light() -> None:
+    code = "import sys, opsin.plugins.bbox.plugin; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_the_plugin_comes_through_the_door() -> None:
+    host = discover()
+    assert host.failures == ()
+    assert list(host.operations) == ["detect_bounding_box"]
+    assert set(host.finders) == {Target.PROMINENT_PERSON, Target.PROMINENT_FACE}
+
+
+def test_the_score_threshold_is_an_option() -> None:
+    finder = discover(person_score_threshold=1).finders[Target.PROMINENT_PERSON].finder
+    assert isinstance(finder, PersonFinder) and finder.score_threshold == 1.0
+    finder = discover().finders[Target.PROMINENT_PERSON].finder
+    assert isinstance(finder, PersonFinder) and finder.score_threshold == 0.05
+
+
+@pytest.mark.parametrize("value", ["0.5", None, True, -0.1, 1.1, float("nan"), [0.5]])
+def test_a_score_threshold_that_is_none_is_refused(value: Any) -> None:
+    host = discover(person_score_threshold=value)
+    (failure,) = host.failures
+    assert failure.stage == "hook:opsin_region_finders"
+    assert failure.message == "person_score_threshold must be a number from 0 to 1"
+    assert list(host.operations) == ["detect_bounding_box"]
+
+
+def test_an_option_that_does_not_exist_is_refused() -> None:
+    (failure,) = discover(person_threshold=0.5).failures
+    assert "'person_threshold'; it has 'person_score_threshold'" in failure.message
+
+
+@pytest.mark.parametrize(
+    ("target", "label"),
+    [(Target.PROMINENT_PERSON, "person"), (Target.PROMINENT_FACE, "face")],
+)
+def test_the_operation_says_what_the_finder_found(
+    portrait: Picture, target: Target, label: str
+) -> None:
+    operation = DetectBoundingBox()
+    loaded = operation.load(LoadContext("cpu"))
+    assert not loaded.uses_device and not operation.crop
+    region = Region(FACE, 0.75)
+    items = [item(portrait, target=target, region=region), item(portrait, target=target)]
+    found, nothing = loaded.run([loaded.prepare(i) for i in items])
+    assert found == BoundingBox(label=label, box=FACE, score=0.75)
+    assert nothing == BoundingBox(label=label)
+    assert nothing.annotations() == ()
+    (annotation,) = found.annotations()
+    assert annotation.annotation_type == "bounding_box"
+    assert annotation.data == {"bbox": [174, 119, 181, 221], "format": "xywh"}
+    assert (annotation.class_name, annotation.confidence) == (label, 0.75)
+
+
+# --- the choice among what a detector gives -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("box", "size", "expected"),
+    [
+        ((1.9, 2.9, 50.99, 60.5), (100, 80), (1, 2, 50, 60)),
+        ((-3.2, -1.1, 150.7, 90.2), (100, 80), (0, 0, 100, 80)),
+        ((-0.9, -0.9, 0.9, 5.0), (100, 80), None),
+        ((5.1, 5.1, 5.9, 9.0), (100, 80), None),
+        ((9.0, 9.0, 5.0, 12.0), (100, 80), None),
+        ((-9.0, 1.0, -2.0, 5.0), (100, 80), None),
+        ((120.0, 1.0, 140.0, 5.0), (100, 80), None),
+    ],
+)
+def test_boxes_are_truncated_toward_zero_then_clipped(
+    box: tuple[float, ...], size: tuple[int, int], expected: tuple[int, ...] | None
+) -> None:
+    region = runner.region_of(box, 0.5, *size)
+    if expected is None:
+        assert region is None
+    else:
+        assert region is not None
+        assert tuple(region.box.model_dump().values()) == expected
+
+
+WIDE, HIGH, FLAT = (0.0, 0.0, 50.0, 20.0), (0.0, 0.0, 20.0, 70.0), (5.0, 5.0, 5.5, 9.0)
+
+
+@pytest.mark.parametrize(
+    ("faces", "expected"),
+    [
+        ([], None),
+        ([(*WIDE, 0.8), (*HIGH, 0.9)], HIGH),
+        ([(*WIDE, 0.9), (*HIGH, 0.8)], WIDE),
+        ([(*WIDE, 0.9), (*HIGH, 0.9)], HIGH),
+        ([(*FLAT, 0.9), (*HIGH, 0.8)], None),
+    ],
+    ids=["nothing", "the surest", "not the largest", "else the largest", "no second candidate"],
+)
+def test_the_prominent_face(faces: list[Any], expected: Any) -> None:
+    region = runner.prominent_face(faces, 100, 80)
+    assert (region and tuple(region.box.model_dump().values())) == expected
+
+
+# --- faces ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[runner.FaceRunner]:
+    context = ModelStore(tmp_path_factory.mktemp("models")).context(FaceFinder(), "cpu")
+    assert len(context.models["detector"].fingerprint) == 64
+    loaded = FaceFinder().load(context)
+    assert isinstance(loaded, runner.FaceRunner)
+    yield loaded
+    loaded.close()
+
+
+def variants(portrait: Picture) -> list[Picture]:
+    """Pictures of one size with one face, two or none."""
+    halves = np.concatenate([portrait[::2, ::2], portrait[::2, ::2]], axis=1)
+    two = np.concatenate([halves, halves], axis=0)[: portrait.shape[0], : portrait.shape[1]]
+    return [
+        portrait.copy(),
+        portrait[:, ::-1].copy(),
+        (portrait // 2).astype(np.uint8),
+        two,
+        np.zeros_like(portrait),
+        np.roll(portrait, -120, axis=0),
+        portrait[::-1].copy(),
+    ]
+
+
+def test_the_face_of_the_portrait(faces: runner.FaceRunner, portrait: Picture) -> None:
+    (region,) = find(faces, portrait.copy())
+    assert region is not None
+    assert region.box == FACE
+    assert region.score == pytest.approx(0.9998, abs=1e-4)
+
+
+def test_faces_are_those_of_the_library(faces: runner.FaceRunner, portrait: Picture) -> None:
+    library = MTCNN(keep_all=True)
+    for picture in variants(portrait):
+        boxes, probabilities = library.detect(picture)
+        (region,) = find(faces, picture)
+        if boxes is None:
+            assert region is None
+            continue
+        best = int(np.argmax(probabilities))  # the library gives the largest first
+        expected = runner.region_of(boxes[best], probabilities[best], 512, 600)
+        assert region == expected
+
+
+def test_a_batch_finds_what_each_picture_alone_gives(
+    faces: runner.FaceRunner, portrait: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = variants(portrait)
+    alone = [find(faces, picture)[0] for picture in pictures]
+    assert sum(region is None for region in alone) < len(alone)
+    for at_once in (runner.FACE_PIXELS_AT_ONCE, 2 * 512 * 600, 1):
+        monkeypatch.setattr(runner, "FACE_PIXELS_AT_ONCE", at_once)
+        together = find(faces, *pictures)
+        assert [region and region.box for region in together] == [
+            region and region.box for region in alone
+        ]
+        for one, other in zip(together, alone, strict=True):
+            if one is not None and other is not None:
+                assert one.score == pytest.approx(other.score, abs=1e-5)
+
+
+def test_pictures_of_different_sizes_do_not_share_a_batch(faces: runner.FaceRunner) -> None:
+    keys = {
+        faces.batch_key(faces.prepare(item(np.zeros((*size, 3), np.uint8))))
+        for size in ((30, 40), (40, 30), (30, 40))
+    }
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize("size", [(1, 1), (10, 10), (19, 400), (20, 20), (20, 900), (900, 20)])
+def test_a_tiny_picture_has_no_face(faces: runner.FaceRunner, size: tuple[int, int]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    assert find(faces, noise, noise.copy()) == [None, None]
+
+
+def test_a_face_at_the_edge_is_clipped_to_the_picture(
+    faces: runner.FaceRunner, portrait: Picture
+) -> None:
+    (region,) = find(faces, portrait[125:335, 180:350].copy())
+    assert region is not None
+    assert region.box == region.box.clipped(170, 210)
+    assert 0 in (region.box.x_min, region.box.y_min) or region.box.y_max == 210
+
+
+@pytest.mark.gpu
+def test_the_device_finds_what_the_processor_finds(
+    faces: runner.FaceRunner, tmp_path: Path, portrait: Picture
+) -> None:
+    context = ModelStore(tmp_path).context(FaceFinder(), "cuda:0")
+    (region,) = find(FaceFinder().load(context), portrait.copy())
+    assert region is not None
+    assert region.score == pytest.approx(0.9998, abs=1e-3)
+    for side, expected in FACE.model_dump().items():
+        assert getattr(region.box, side) == pytest.approx(expected, abs=1)
