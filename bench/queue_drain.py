@@ -12,8 +12,8 @@ from bench.databases import each_database
 from opsin.assembly import Parts, assemble
 from opsin.core.access import Principal
 from opsin.core.engine import make_task
-from opsin.core.imaging import encode_png
 from opsin.core.images import NewImage
+from opsin.core.imaging import encode_png
 from opsin.core.plugin_host import PluginSource
 from opsin.settings import Settings
 from opsin.storage.tables import analyses, events

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic.functional_validators import BeforeValidator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from opsin.core.errors import ConfigurationError
 
@@ -53,7 +53,9 @@ class Settings(BaseSettings):
     cors_origins: CommaList = Field((), description="origins allowed to call from a browser")
 
     worker: bool = Field(True, description="run queued analyses inside the server process")
-    worker_batch: int = Field(128, ge=1, le=10_000, description="analyses claimed at once")
+    worker_batch: int = Field(
+        512, ge=1, le=10_000, description="most analyses a worker holds; fewer while they are slow"
+    )
     lease_seconds: float = Field(
         60, gt=0, description="a worker silent for this long loses its analyses to another"
     )
@@ -139,3 +141,6 @@ def load_settings(**overrides: Any) -> Settings:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
         raise ConfigurationError(f"OPSIN_{name.upper()}: {first['msg']}") from None
+    except SettingsError as error:  # a value that must be JSON and is not
+        named = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "?")
+        raise ConfigurationError(f"OPSIN_{named.upper()} must be JSON") from None

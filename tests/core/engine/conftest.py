@@ -1,0 +1,28 @@
+"""The workbench: engines that are closed again, with no thread left behind."""
+
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opsin.core.contract import Loadable
+from tests.core.engine.workbench import Workbench
+
+MakeWorkbench = Callable[..., Workbench]
+
+
+@pytest.fixture
+async def workbench(tmp_path: Path) -> AsyncIterator[MakeWorkbench]:
+    made: list[Workbench] = []
+
+    def make(*parts: Loadable, **options: Any) -> Workbench:
+        made.append(Workbench(tmp_path, *parts, **options))
+        return made[-1]
+
+    yield make
+    for bench in made:
+        await bench.close()
+    left = [t.name for t in threading.enumerate() if t.name.startswith("opsin-")]
+    assert left == []

@@ -1,0 +1,263 @@
+"""How requests meet in batches: at once when idle, together when busy, one thread per device."""
+
+import asyncio
+import threading
+import time
+from typing import Any, ClassVar
+
+import pytest
+
+from opsin.core.contract import Item, Runner
+from opsin.core.engine import TaskStatus
+from opsin.core.errors import InvalidImage
+from opsin.core.testing import FakeOperation, FakeResult, FakeRunner, Script
+from tests.core.engine.conftest import MakeWorkbench
+from tests.core.engine.workbench import marks_of, message_of, result_of, until
+
+WHAT = "operation 'fake'"
+
+
+async def test_outcomes_come_in_the_order_and_number_of_the_tasks(workbench: MakeWorkbench) -> None:
+    bench = workbench(FakeOperation("a", Script(max_batch=3)), FakeOperation("b"))
+    tasks = [bench.task("ab"[n % 2], mark=n, key=n % 3) for n in range(40)]
+    analyzed = await bench.run(*tasks)
+    assert marks_of(analyzed) == list(range(40))
+    assert [outcome.task for outcome in analyzed.outcomes] == tasks
+    assert {outcome.status for outcome in analyzed.outcomes} == {TaskStatus.SUCCESS}
+    assert analyzed.info.width == 8
+
+
+async def test_no_tasks_are_no_outcomes(workbench: MakeWorkbench) -> None:
+    assert (await workbench().run()).outcomes == ()
+
+
+async def test_equal_task_ids_are_not_mixed_up(workbench: MakeWorkbench) -> None:
+    bench = workbench(FakeOperation())
+    same = bench.task(mark=1)
+    assert marks_of(await bench.run(same, same)) == [1, 1]
+
+
+async def test_while_the_device_is_busy_the_next_batch_gathers_from_all_requests(
+    workbench: MakeWorkbench,
+) -> None:
+    operation = FakeOperation(script=Script(max_batch=4))
+    bench, script = workbench(operation), operation.script
+    requests = [await bench.occupy(script, bench.task(mark=0))]
+    requests += [bench.begin(bench.task(mark=n)) for n in range(1, 7)]
+    await until(lambda: bench.statistics().queued == 6)
+    assert script.marks == [[0]]  # it started at once, alone
+    script.running.open()
+    for n, analyzed in enumerate(await asyncio.gather(*requests)):
+        assert marks_of(analyzed) == [n]
+    assert script.marks[0] == [0]
+    assert [len(batch) for batch in script.marks] == [1, 4, 2]
+    statistics = bench.statistics()
+    assert (statistics.batches, statistics.items, statistics.loads) == (3, 7, 1)
+    assert statistics.mean_batch_size == pytest.approx(7 / 3)
+    assert (statistics.queued, statistics.running) == (0, 0)
+
+
+async def test_only_equal_keys_share_a_batch(workbench: MakeWorkbench) -> None:
+    operation = FakeOperation()
+    bench, script = workbench(operation), operation.script
+    first = await bench.occupy(script, bench.task(mark=0))
+    rest = bench.begin(*(bench.task(mark=n, key=n % 2) for n in range(1, 7)))
+    await until(lambda: bench.statistics().queued == 6)
+    script.running.open()
+    await asyncio.gather(first, rest)
+    assert sorted(map(sorted, script.marks[1:])) == [[1, 3, 5], [2, 4, 6]]
+
+
+async def test_all_runners_of_a_device_run_on_its_one_thread(workbench: MakeWorkbench) -> None:
+    operations = [FakeOperation(name, Script(latency=0.001)) for name in "abc"]
+    bench = workbench(*operations)
+    tasks = [bench.task("abc"[n % 3], mark=n) for n in range(30)]
+    await asyncio.gather(*(bench.run(*tasks) for _ in range(5)))
+    assert {name for o in operations for name in o.script.threads} == {"opsin-cpu"}
+
+
+async def test_a_light_runner_does_not_wait_for_the_device(workbench: MakeWorkbench) -> None:
+    heavy, light = FakeOperation("heavy"), FakeOperation("light", Script(uses_device=False))
+    bench = workbench(heavy, light)
+    waiting = await bench.occupy(heavy.script, bench.task("heavy"))
+    tasks = [bench.task("light", mark=n) for n in range(50)]
+    assert marks_of(await bench.run(*tasks)) == list(range(50))
+    assert not waiting.done()
+    assert "opsin-cpu" not in light.script.threads
+    heavy.script.running.open()
+    await waiting
+
+
+async def test_a_light_runner_gathers_batches_as_well(workbench: MakeWorkbench) -> None:
+    operation = FakeOperation(script=Script(uses_device=False, max_batch=8))
+    bench = workbench(operation, cpu_threads=3)
+    first = await bench.occupy(operation.script, bench.task(mark=0))
+    rest = bench.begin(*(bench.task(mark=n) for n in range(1, 11)))
+    await until(lambda: bench.statistics().queued == 10)
+    operation.script.running.open()
+    await asyncio.gather(first, rest)
+    assert [len(batch) for batch in operation.script.marks] == [1, 8, 2]
+
+
+async def test_a_backlog_of_one_operation_does_not_hold_up_another(
+    workbench: MakeWorkbench,
+) -> None:
+    slow = FakeOperation("slow", Script(max_batch=1, latency=0.01))
+    quick = FakeOperation("quick")
+    bench = workbench(slow, quick)
+    backlog = bench.begin(*(bench.task("slow", mark=n) for n in range(50)))
+    await until(lambda: len(slow.script.marks) >= 2)
+    await bench.run(bench.task("quick"))
+    assert len(slow.script.marks) < 25
+    assert not backlog.done()
+    await backlog
+
+
+async def test_a_bad_item_fails_alone_among_strangers(workbench: MakeWorkbench) -> None:
+    def fails(item: Item[Any]) -> Exception | None:
+        return {3: ValueError("no /srv/x"), 5: InvalidImage("too dark")}.get(item.params.mark)
+
+    operation = FakeOperation(script=Script(fails=fails))
+    bench, script = workbench(operation), operation.script
+    first = await bench.occupy(script, bench.task(mark=0))
+    requests = [bench.begin(bench.task(mark=n)) for n in range(1, 9)]
+    await until(lambda: bench.statistics().queued == 8)
+    script.running.open()
+    outcomes = [(await request).outcomes[0] for request in (first, *requests)]
+    assert [o.status for o in outcomes].count(TaskStatus.ERROR) == 2
+    assert message_of(outcomes[3]) == f"{WHAT} failed: ValueError: no <path>"
+    assert isinstance(outcomes[5].error, InvalidImage)
+    assert all(result_of(outcomes[n]).mark == n for n in (0, 1, 2, 4, 6, 7, 8))
+
+
+class Preparing(FakeRunner):
+    """Fails while preparing, where `mark` says so."""
+
+    def prepare(self, item: Item[Any]) -> Any:
+        if item.params.mark == 1:
+            raise ValueError("cannot be prepared")
+        if item.params.mark == 2:
+            raise SystemExit
+        return item
+
+    def batch_key(self, prepared: Item[Any]) -> Any:
+        if prepared.params.mark == 3:
+            raise ValueError("has no key")
+        if prepared.params.mark == 4:
+            return Incomparable()
+        return prepared.params.key
+
+
+class Incomparable:
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("cannot be compared")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+async def test_preparing_goes_wrong_for_one_item_only(workbench: MakeWorkbench) -> None:
+    operation = FakeOperation(runner=Preparing)
+    bench = workbench(operation)
+    first = await bench.occupy(operation.script, bench.task(mark=0))
+    rest = bench.begin(*(bench.task(mark=n) for n in (5, 6)))
+    await until(lambda: bench.statistics().queued == 2)
+    bad = await bench.run(*(bench.task(mark=n) for n in range(1, 5)))
+    assert [message_of(outcome) for outcome in bad.outcomes] == [
+        f"{WHAT} failed: ValueError: cannot be prepared",
+        f"{WHAT} failed: SystemExit",
+        f"{WHAT} failed: ValueError: has no key",
+        f"{WHAT} failed: RuntimeError: cannot be compared",
+    ]
+    assert not first.done()
+    operation.script.running.open()
+    await asyncio.gather(first, rest)
+    assert {outcome.provenance.batch_size for outcome in bad.outcomes} == {0}
+
+
+class Slow(FakeRunner):
+    """Prepares on any of several threads at once, which it proves by waiting for the others."""
+
+    together = threading.Barrier(3, timeout=20)
+    threads: ClassVar[set[str]] = set()
+
+    def prepare(self, item: Item[Any]) -> Any:
+        self.threads.add(threading.current_thread().name)
+        self.together.wait()
+        return item
+
+
+async def test_items_are_prepared_in_parallel_off_the_device_thread(
+    workbench: MakeWorkbench,
+) -> None:
+    bench = workbench(FakeOperation(runner=Slow), cpu_threads=3)
+    await bench.run(*(bench.task(mark=n) for n in range(6)))
+    assert len(Slow.threads) == 3
+    assert all(name.startswith("opsin-cpu-") for name in Slow.threads)
+
+
+async def test_the_wrong_type_of_result_is_an_error(workbench: MakeWorkbench) -> None:
+    class Wrong(Runner[Any, Any]):
+        def run(self, batch: Any) -> Any:
+            return ["text", FakeResult(mark=1, width=1, height=1, batch_size=2)]
+
+    operation = FakeOperation(runner=lambda script: Wrong())
+    bench = workbench(operation)
+    bad, good = (await bench.run(bench.task(mark=0), bench.task(mark=1))).outcomes
+    assert message_of(bad) == f"{WHAT} gave a str where a FakeResult was expected"
+    assert result_of(good).mark == 1
+
+
+async def test_out_of_memory_splits_the_batch_and_keeps_later_ones_small(
+    workbench: MakeWorkbench,
+) -> None:
+    class Tight(FakeRunner):
+        def run(self, batch: Any) -> Any:
+            outputs = super().run(batch)
+            if len(batch) > 2:
+                raise MemoryError
+            return outputs
+
+    operation = FakeOperation(runner=Tight)
+    bench = workbench(operation)
+    tasks = [bench.task(mark=n) for n in range(8)]
+    assert marks_of(await bench.run(*tasks)) == list(range(8))
+    assert bench.statistics().largest_batch <= 2
+    operation.script.batches.clear()
+    assert marks_of(await bench.run(*tasks)) == list(range(8))
+    assert max(len(batch) for batch in operation.script.marks) <= 2
+
+
+async def test_the_event_loop_goes_on_whatever_the_threads_do(workbench: MakeWorkbench) -> None:
+    class Busy(FakeRunner):
+        def prepare(self, item: Item[Any]) -> Any:
+            time.sleep(0.1)
+            return item
+
+        def run(self, batch: Any) -> Any:
+            time.sleep(0.1)
+            return super().run(batch)
+
+    def make(script: Script) -> Busy:
+        time.sleep(0.1)
+        return Busy(script)
+
+    bench = workbench(FakeOperation(runner=make))
+    request = bench.begin(*(bench.task(mark=n) for n in range(4)))
+    longest, last = 0.0, time.monotonic()
+    while not request.done():
+        await asyncio.sleep(0)
+        longest, last = max(longest, time.monotonic() - last), time.monotonic()
+    assert longest < 0.08
+
+
+async def test_a_higher_priority_goes_first(workbench: MakeWorkbench) -> None:
+    operation = FakeOperation(script=Script(max_batch=1))
+    bench, script = workbench(operation), operation.script
+    requests = [await bench.occupy(script, bench.task(mark=0))]
+    for mark, priority in ((1, 0), (2, 9), (3, -9), (4, 9)):
+        requests.append(bench.begin(bench.task(mark=mark), priority=priority))
+        await asyncio.sleep(0)
+    await until(lambda: bench.statistics().queued == 4)
+    script.running.open()
+    await asyncio.gather(*requests)
+    assert script.marks == [[0], [2], [4], [1], [3]]
