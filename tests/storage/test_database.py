@@ -1,7 +1,6 @@
 """The database: events commit with their change and in order, errors are ours, nothing leaks."""
 
 import asyncio
-import subprocess
 import sys
 import uuid
 from pathlib import Path
@@ -90,7 +89,13 @@ async def test_filters_of_the_log(database: Database) -> None:
 
 
 async def test_json_comes_back_as_it_went_in(database: Database) -> None:
-    data = {"z": 1, "a": 0.1, "big": 2**70, "ü": ["\u2028", None, 1e-300, -0.0], "n": {"y": 1, "x": 2}}
+    data = {
+        "z": 1,
+        "a": 0.1,
+        "big": 2**70,
+        "ü": ["\u2028", None, 1e-300, -0.0],
+        "n": {"y": 1, "x": 2},
+    }
     async with database.write() as transaction:
         transaction.emit(NewEvent("json", COMPANY, data=data))
     async with database.read() as connection:
@@ -113,17 +118,17 @@ async def test_another_process_may_hold_sqlites_lock(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{path}")
     async with database.write() as transaction:
         await transaction.connection.execute(text("CREATE TABLE t (n INTEGER)"))
-    holder = subprocess.Popen(
-        [sys.executable, "-c", _HOLD, str(path)], stdout=subprocess.PIPE, text=True
+    holder = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _HOLD, str(path), stdout=asyncio.subprocess.PIPE
     )
     assert holder.stdout is not None
-    assert (await asyncio.to_thread(holder.stdout.readline)).strip() == "held"
+    assert (await holder.stdout.readline()).strip() == b"held"
     async with database.write() as transaction:
         await transaction.connection.execute(text("INSERT INTO t VALUES (2)"))
-    await asyncio.to_thread(holder.wait)
-    holder.stdout.close()
+    await holder.wait()
     async with database.read() as connection:
-        assert (await connection.execute(text("SELECT n FROM t ORDER BY n"))).scalars().all() == [1, 2]
+        rows = await connection.execute(text("SELECT n FROM t ORDER BY n"))
+        assert rows.scalars().all() == [1, 2]
     await database.close()
 
 
@@ -164,4 +169,5 @@ def test_what_is_no_id(text: object) -> None:
 
 
 def test_an_id_has_one_form() -> None:
-    assert canonical_id("01980000000070008000000000000ABC") == "01980000-0000-7000-8000-000000000abc"
+    expected = "01980000-0000-7000-8000-000000000abc"
+    assert canonical_id("01980000000070008000000000000ABC") == expected

@@ -26,7 +26,8 @@ async def _run(url: str, function: Any) -> Any:
 async def test_migrated_tables_are_those_of_the_code(any_database_url: str) -> None:
     def differences(connection: Connection) -> list[Any]:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        return [d for d in compare_metadata(context, metadata) if not _is_queue_index(connection, d)]
+        found = compare_metadata(context, metadata)
+        return [d for d in found if not _is_queue_index(connection, d)]
 
     assert await current_revision(any_database_url) == newest_revision()
     assert await _run(any_database_url, differences) == []
