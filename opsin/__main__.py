@@ -1,0 +1,5 @@
+"""`python -m opsin` is the command `opsin`."""
+
+from opsin.cli import main
+
+main()

@@ -1,0 +1,57 @@
+"""Runs a command's coroutine, and turns the signals that ask it to stop into calls."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run to the end; Ctrl-C cancels it and raises KeyboardInterrupt."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(main)
+
+
+async def until_stopped(work: Coroutine[Any, Any, T]) -> T | None:
+    """Run `work`; SIGINT or SIGTERM cancels it, and then this gives None when it has cleaned up."""
+    task = asyncio.ensure_future(work)
+    stopped = False
+
+    def stop(_signal: int) -> None:
+        nonlocal stopped
+        stopped = True
+        task.cancel()
+
+    with on_stop_signal(stop):
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if stopped:
+                return None
+            raise
+
+
+@contextlib.contextmanager
+def on_stop_signal(stop: Callable[[int], None]) -> Iterator[None]:
+    """Call `stop` with each SIGINT and SIGTERM that comes meanwhile."""
+    loop = asyncio.get_running_loop()
+    for number in _STOP_SIGNALS:
+        loop.add_signal_handler(number, stop, number)
+    try:
+        yield
+    finally:
+        for number in _STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # not on Windows
+        return None
+    return uvloop.new_event_loop

@@ -1,0 +1,67 @@
+"""The HTTP server under `opsin serve`: uvicorn on a socket of ours, stopped by our signals."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Generator
+
+import uvicorn
+from starlette.applications import Starlette
+
+from opsin.cli.event_loop import on_stop_signal
+
+_GRACE_SECONDS = 5
+"""For requests that are being answered; subscriptions over SSE never end by themselves."""
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    """uvicorn logs what it cancelled after the grace as if the application had failed."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
+class _Server(uvicorn.Server):
+    """Tells when it accepts connections, and leaves the signals to `serve_app`."""
+
+    def __init__(self, config: uvicorn.Config, accepting: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._accepting = accepting
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            self._accepting()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        # The original raises the signal once more in the end, which would end the process by it.
+        yield
+
+    def stop(self, number: int) -> None:
+        """Let requests end; a second Ctrl-C does not wait for them."""
+        self.handle_exit(signal.Signals(number), None)
+
+
+async def serve_app(
+    app: Starlette, listener: socket.socket, accepting: Callable[[], None], *, access_log: bool
+) -> None:
+    """Serve until SIGINT or SIGTERM; calls `accepting` once connections are taken.
+
+    The application's lifespan is run here and not by uvicorn, which would turn an error of it into
+    a logged traceback.
+    """
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        log_config=None,
+        # Off by default: a signed link in it would let the reader of a log fetch the picture.
+        access_log=access_log,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
+    server = _Server(config, accepting)
+    with on_stop_signal(server.stop):
+        async with app.router.lifespan_context(app):
+            await server.serve([listener])

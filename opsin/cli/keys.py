@@ -1,0 +1,138 @@
+"""`opsin keys`: API keys, made, listed and revoked on the server's machine."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from opsin.cli import event_loop
+from opsin.cli.options import DataDir, Json, make_data_dir, read_settings
+from opsin.cli.output import new_table, print_json, print_line, results, say
+from opsin.core.errors import NotFound
+
+if TYPE_CHECKING:
+    from opsin.core.access import Access, Principal
+    from opsin.core.records import ApiKey
+    from opsin.settings import Settings
+
+_KEY_MARK = "opsin_"
+
+Company = Annotated[
+    str, typer.Option("--company", metavar="NAME", help="The tenant whose data a key reaches.")
+]
+
+app = typer.Typer(help="API keys.", no_args_is_help=True)
+
+
+@app.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="What the key is for, to know it again.")],
+    company: Company = "local",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Make a key and print it, this once; a company that is not there yet is made too."""
+    settings = read_settings(data_dir=data_dir)
+    make_data_dir(settings)
+    key, text = event_loop.run(_create(settings, company, name))
+    if as_json:
+        print_json(_described(key) | {"key": text, "company": company})
+        return
+    say(f"key {key.name!r} of company {company!r}; it is not shown again")
+    print_line(text)
+
+
+@app.command("list")
+def list_keys(company: Company = "local", data_dir: DataDir = None, as_json: Json = False) -> None:
+    """List a company's keys, newest first, without their secrets."""
+    settings = read_settings(data_dir=data_dir)
+    make_data_dir(settings)
+    found = event_loop.run(_list(settings, company))
+    if as_json:
+        print_json({"keys": [_described(key) for key in found]})
+        return
+    table = new_table("Name", "Prefix", "Created", "Last used", "Revoked", "Id")
+    for key in found:
+        moments = (key.created_at, key.last_used_at, key.revoked_at)
+        table.add_row(key.name, key.prefix, *(_minute(moment) for moment in moments), key.id)
+    results().print(table)
+
+
+@app.command("revoke")
+def revoke(
+    key: Annotated[str, typer.Argument(metavar="ID_OR_PREFIX", help="As `keys list` shows it.")],
+    company: Company = "local",
+    data_dir: DataDir = None,
+) -> None:
+    """End a key at once; whoever uses it is refused from the next request on."""
+    settings = read_settings(data_dir=data_dir)
+    make_data_dir(settings)
+    revoked = event_loop.run(_revoke(settings, company, key))
+    print_line(f"revoked {revoked.name!r}, prefix {revoked.prefix}")
+
+
+async def _create(settings: "Settings", company: str, name: str) -> tuple["ApiKey", str]:
+    from opsin.core.access import Principal
+    from opsin.core.datasets import require_text
+
+    company = require_text(company, "company", 255)
+    async with _opened(settings) as access:
+        owner = await access.ensure_company(company)
+        return await access.create_key(Principal(owner.id, "command line"), name)
+
+
+async def _list(settings: "Settings", company: str) -> list["ApiKey"]:
+    async with _opened(settings) as access:
+        return await access.keys(await _principal(access, company))
+
+
+async def _revoke(settings: "Settings", company: str, wanted: str) -> "ApiKey":
+    """By id, or by prefix, with or without the mark that every key begins with."""
+    async with _opened(settings) as access:
+        principal = await _principal(access, company)
+        prefix = wanted.removeprefix(_KEY_MARK)
+        for key in await access.keys(principal):
+            if wanted == key.id or prefix == key.prefix:
+                return await access.revoke_key(principal, key.id)
+    raise NotFound(f"company {company!r} has no key with the id or prefix {wanted!r}")
+
+
+async def _principal(access: "Access", company: str) -> "Principal":
+    from opsin.core.access import Principal
+
+    found = await access.find_company(company)
+    if found is None:
+        raise NotFound(f"there is no company {company!r}; `opsin keys create` makes it")
+    return Principal(found.id, "command line")
+
+
+@asynccontextmanager
+async def _opened(settings: "Settings") -> AsyncIterator["Access"]:
+    """The use cases of access on the migrated database, without plugins and engine."""
+    from opsin.core.access import Access
+    from opsin.storage.database import Database
+    from opsin.storage.schema import upgrade
+
+    await upgrade(settings.resolved_database_url)
+    database = Database(settings.resolved_database_url)
+    try:
+        yield Access(database, mode=settings.auth)
+    finally:
+        await database.close()
+
+
+def _described(key: "ApiKey") -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "name": key.name,
+        "prefix": key.prefix,
+        "created_at": key.created_at,
+        "last_used_at": key.last_used_at,
+        "revoked_at": key.revoked_at,
+    }
+
+
+def _minute(moment: datetime | None) -> str:
+    return "" if moment is None else moment.strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,50 @@
+"""Options that several commands share, and the settings that come of them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from opsin.cli import logs
+from opsin.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from opsin.settings import Settings
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        metavar="DIR",
+        help="Database, blobs and models.",
+        show_default="OPSIN_DATA_DIR, or ./opsin-data",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def read_settings(*, server: bool = False, **overrides: Any) -> "Settings":
+    """The settings of the environment under the command's own options; sets up the logs.
+
+    A `server` logs as much as the settings say, other commands only what went wrong, unless
+    OPSIN_LOG_LEVEL asks for more.
+    """
+    from opsin.settings import load_settings  # pydantic-settings: not for --help
+
+    settings = load_settings(**overrides)
+    if server:
+        logs.show_tracebacks()
+    if server or "log_level" in settings.model_fields_set:
+        logs.set_level(settings.log_level)
+    return settings
+
+
+def make_data_dir(settings: "Settings") -> None:
+    """Make the data directory, or say what is wrong with it."""
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ConfigurationError(
+            f"the data directory {settings.data_dir} cannot be used: {reason}"
+        ) from None
