@@ -18,6 +18,7 @@ from opsin.core.pages import Listing, Order
 from opsin.graphql.annotations import ARTIFACTS, Annotation, AnnotationFilterInput, Artifact
 from opsin.graphql.connections import DEFAULT_PAGE, Connection, Source, page_request
 from opsin.graphql.context import Info
+from opsin.graphql.given import plain_text
 from opsin.graphql.nodes import Node
 from opsin.graphql.results import PendingResult, stored_result
 
@@ -125,9 +126,9 @@ class AnalysisFilterInput:
     def to_filter(self) -> AnalysisFilter:
         return AnalysisFilter(
             status=None if self.status is None else tuple(self.status),
-            operation=self.operation,
-            model_name=self.model_name,
-            model_version=self.model_version,
+            operation=plain_text(self.operation, "operation"),
+            model_name=plain_text(self.model_name, "modelName"),
+            model_version=plain_text(self.model_version, "modelVersion"),
             dataset_id=self.dataset_id,
             image_id=self.image_id,
             external=self.external,

@@ -1,22 +1,27 @@
 """The mutations that ask for operations: their inputs depend on which operations there are."""
 
+import logging
 from enum import Enum
 from typing import Any
 
 import strawberry
 from starlette.datastructures import UploadFile
-from strawberry.file_uploads import Upload
 from strawberry.scalars import JSON
 
-from opsin.core.contract import Params
+from opsin.core.annotations import validate_annotations
+from opsin.core.contract import Annotation, Result
 from opsin.core.engine import Outcome, Task, make_task
-from opsin.core.errors import InvalidInput, InvalidParams
+from opsin.core.errors import InvalidInput, InvalidParams, OperationFailed, OpsinError
 from opsin.core.imaging import ImageInfo
 from opsin.core.immediate import PictureSource
 from opsin.core.plugin_host import PluginHost
+from opsin.core.storable import check_json
 from opsin.graphql.analyses import Analysis
 from opsin.graphql.context import Info
-from opsin.graphql.results import PendingResult, operation_input
+from opsin.graphql.inputs import chosen
+from opsin.graphql.results import PendingResult
+
+log = logging.getLogger(__name__)
 
 
 @strawberry.enum(description="How one task ended.")
@@ -33,6 +38,15 @@ class Finding:
     confidence: float | None
     data: JSON
 
+    @classmethod
+    def of(cls, annotation: Annotation) -> "Finding":
+        return cls(
+            annotation_type=annotation.annotation_type,
+            class_name=annotation.class_name,
+            confidence=annotation.confidence,
+            data=JSON(annotation.data),
+        )
+
 
 @strawberry.type(description="What came of one task.")
 class TaskOutcome:
@@ -42,36 +56,26 @@ class TaskOutcome:
     error_code: str | None
     error_message: str | None
     provenance: JSON
-    outcome: strawberry.Private[Outcome]
+    annotations: list[Finding]
+    found: strawberry.Private[Result | None]
 
     @classmethod
     def of(cls, outcome: Outcome) -> "TaskOutcome":
+        result, annotations, error = _shown(outcome)
         return cls(
             task_id=strawberry.ID(outcome.task.task_id),
             operation=outcome.task.operation.name,
-            status=TaskStatus(outcome.status.value),
-            error_code=outcome.error.code if outcome.error else None,
-            error_message=outcome.error.message if outcome.error else None,
+            status=TaskStatus.ERROR if error is not outcome.error else TaskStatus(outcome.status),
+            error_code=error.code if error else None,
+            error_message=error.message if error else None,
             provenance=JSON(outcome.provenance.as_json()),
-            outcome=outcome,
+            annotations=[Finding.of(annotation) for annotation in annotations],
+            found=result,
         )
 
     @strawberry.field(description="Null unless the status is SUCCESS.")
     def result(self) -> PendingResult | None:
-        return self.outcome.result
-
-    @strawberry.field
-    def annotations(self) -> list[Finding]:
-        found = self.outcome.result.annotations() if self.outcome.result else ()
-        return [
-            Finding(
-                annotation_type=a.annotation_type,
-                class_name=a.class_name,
-                confidence=a.confidence,
-                data=JSON(a.data),
-            )
-            for a in found
-        ]
+        return self.found
 
 
 @strawberry.type(description="The picture as it was decoded.")
@@ -103,9 +107,8 @@ class AnalyzeImageResult:
     outcomes: list[TaskOutcome]
 
 
-def analysis_mutations(host: PluginHost) -> type:
-    """The mutations `analyze` and `analyzeImage`, with an input member per registered operation."""
-    operation_member: Any = operation_input(host)
+def analysis_mutations(host: PluginHost, operation_input: Any) -> type:
+    """The mutations `analyze` and `analyzeImage`; `operation_input` has a member per operation."""
 
     @strawberry.input(description="One operation, by `run` (typed) or by its name and JSON params.")
     class TaskInput:
@@ -114,7 +117,7 @@ def analysis_mutations(host: PluginHost) -> type:
         )
         operation: str | None = None
         params: JSON | None = None
-        run: operation_member | None = None  # type: ignore[valid-type]  # made at start-up
+        run: operation_input | None = None
 
     @strawberry.input
     class AnalyzeInput:
@@ -125,7 +128,7 @@ def analysis_mutations(host: PluginHost) -> type:
     @strawberry.input(description="Give exactly one of file, url, base64 and imageId.")
     class AnalyzeImageInput:
         tasks: list[TaskInput]
-        file: Upload | None = None
+        file: UploadFile | None = None
         url: str | None = None
         base64: str | None = None
         image_id: strawberry.ID | None = None
@@ -144,11 +147,10 @@ def analysis_mutations(host: PluginHost) -> type:
 
         @strawberry.mutation(description="Run operations on a picture now; nothing is stored.")
         async def analyze_image(self, info: Info, input: AnalyzeImageInput) -> AnalyzeImageResult:
-            upload: UploadFile | None = input.file
             analyzed = await info.context.use_cases.immediate.analyze(
                 info.context.principal,
                 PictureSource(
-                    file=upload.file if upload is not None else None,
+                    file=input.file.file if input.file is not None else None,
                     url=input.url,
                     base64=input.base64,
                     image_id=input.image_id,
@@ -163,6 +165,24 @@ def analysis_mutations(host: PluginHost) -> type:
     return AnalysisMutation
 
 
+def _shown(outcome: Outcome) -> tuple[Result | None, list[Annotation], OpsinError | None]:
+    """Result, annotations and error, held to what a stored analysis must keep to."""
+    result = outcome.result
+    if result is None:
+        return None, [], outcome.error
+    try:
+        values = result.model_dump(mode="json")
+        check_json(values, "the result")
+        found = validate_annotations(list(result.annotations()))
+        declared = outcome.task.operation.result
+        # GraphQL knows the declared class only; an operation may give a subclass of its own.
+        return result if type(result) is declared else declared.model_validate(values), found, None
+    except Exception as error:  # `annotations` is the plugin's code
+        log.exception("the result of %s cannot be shown", outcome.task.operation.name)
+        reason = error.message if isinstance(error, OpsinError) else type(error).__name__
+        return None, [], OperationFailed(f"The result cannot be used: {reason}")
+
+
 def _tasks(host: PluginHost, inputs: list[Any]) -> list[Task]:
     return [_task(host, str(index), given) for index, given in enumerate(inputs)]
 
@@ -174,18 +194,17 @@ def _task(host: PluginHost, number: str, given: Any) -> Task:
     if given.run is not None:
         if given.operation is not None or given.params is not None:
             raise InvalidInput("Give either run, or operation with params")
-        name, params = _chosen(given.run)
-        return make_task(host, task_id, name, params)
+        name, params = chosen(given.run)
+        return _checked_task(host, task_id, name, params)
     if given.operation is None:
         raise InvalidInput("Give either run, or operation with params")
-    if given.params is not None and not isinstance(given.params, dict):
-        raise InvalidParams("params must be a JSON object")
-    return make_task(host, task_id, given.operation, given.params)
+    return _checked_task(host, task_id, given.operation, given.params)
 
 
-def _chosen(run: Any) -> tuple[str, Params]:
-    """The one member that a @oneOf input has."""
-    for name, value in vars(run).items():
-        if isinstance(value, Params):
-            return name, value
-    raise InvalidInput("run needs exactly one operation")
+def _checked_task(host: PluginHost, task_id: str, name: str, params: Any) -> Task:
+    task = make_task(host, task_id, name, params)
+    try:
+        check_json(task.params.model_dump(mode="json"), "params")
+    except InvalidInput as error:
+        raise InvalidParams(error.message) from None
+    return task

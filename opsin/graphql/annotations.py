@@ -9,6 +9,7 @@ from strawberry.scalars import JSON
 from opsin.core import records
 from opsin.core.annotations import AnnotationFilter
 from opsin.core.pages import Listing
+from opsin.graphql.given import plain_texts
 from opsin.graphql.nodes import Node
 from opsin.storage.tables import artifacts
 
@@ -74,12 +75,8 @@ class AnnotationFilterInput:
 
     def to_filter(self) -> AnnotationFilter:
         return AnnotationFilter(
-            annotation_type=_tuple(self.annotation_type),
-            class_name=_tuple(self.class_name),
+            annotation_type=plain_texts(self.annotation_type, "annotationType"),
+            class_name=plain_texts(self.class_name, "className"),
             confidence_from=self.confidence_from,
             confidence_to=self.confidence_to,
         )
-
-
-def _tuple(values: list[str] | None) -> tuple[str, ...] | None:
-    return None if values is None else tuple(values)

@@ -1,8 +1,9 @@
 """What every resolver gets: the use cases, the caller, and the loaders of this request."""
 
+import copy
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import strawberry
 from starlette.requests import Request
@@ -37,6 +38,20 @@ class Context:
     @cached_property
     def loaders(self) -> Loaders:
         return Loaders(self.use_cases.database, self.principal)
+
+    def for_one_operation(self) -> Self:
+        """The same caller with loaders that have read nothing yet."""
+        fresh = copy.copy(self)
+        fresh.forget()
+        return fresh
+
+    def forget(self) -> None:
+        """Read anew from here on: a subscription goes on for as long as its client likes."""
+        self.__dict__.pop("loaders", None)
+
+    async def confirm(self) -> None:
+        """Raises Unauthenticated when the caller's key has been revoked since."""
+        await self.use_cases.access.confirm(self.principal)
 
     async def authenticate(self) -> None:
         """Find the caller of a socket from its connection_init payload, or keep the header's."""

@@ -2,55 +2,80 @@
 
 import logging
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from typing import Any
 
-from graphql import GraphQLError
-from strawberry.extensions import SchemaExtension
+from graphql import GraphQLError, GraphQLSyntaxError
+from strawberry.exceptions import MissingQueryError, StrawberryInputCoercionError
 from strawberry.pydantic import InputValidationError
-from strawberry.types import ExecutionResult
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 
-from opsin.core.errors import InvalidParams, OpsinError, Overloaded
+from opsin.core.errors import InvalidParams, OpsinError, Overloaded, StorageError
 
 log = logging.getLogger(__name__)
 
+BAD_REQUEST = "BAD_REQUEST"
+PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
 VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
+TOO_COMPLEX = "DOCUMENT_TOO_COMPLEX"
 
+CODES = {
+    BAD_REQUEST: "the request is not GraphQL over HTTP: no query, an unknown operation name, ...",
+    PARSE_FAILED: "the document is not GraphQL",
+    VALIDATION_FAILED: "the document or its variables do not fit the schema",
+    TOO_COMPLEX: "the document is over a limit: tokens, fields, aliases or nesting",
+}
+"""The codes of this door, beside those of the errors of the house."""
 
-class PublicErrors(SchemaExtension):
-    """Gives every error of a response its code; masks the ones nobody meant to raise."""
-
-    async def on_operation(self) -> AsyncIterator[None]:  # type: ignore[override]  # as documented
-        yield
-        result = self.execution_context.result
-        if isinstance(result, ExecutionResult) and result.errors:
-            result.errors = [public_error(error) for error in result.errors]
+_REQUEST_ERRORS = (MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError)
+# The parser of graphql-core ends so when it meets its limit of tokens or of nesting.
+_LIMIT_MET = "Parsing aborted."
 
 
 def public_error(error: GraphQLError) -> GraphQLError:
     """The error as a caller may see it, with `extensions.code`."""
-    original = _original(error)
-    if isinstance(original, OpsinError):
-        return _replace(error, original.message, _extensions(original))
-    if isinstance(original, InputValidationError):
-        return _replace(error, str(original), {"code": InvalidParams.code})
-    if original is None:  # the document itself: syntax, validation, variables, limits
-        code = (error.extensions or {}).get("code", VALIDATION_FAILED)
-        return _replace(error, error.message, {"code": code})
+    for cause in _causes(error):
+        if isinstance(cause, OpsinError):
+            if isinstance(cause, StorageError):
+                log.error("the storage failed", exc_info=cause)
+            return _replace(error, cause.message, _extensions(cause))
+        if isinstance(cause, InputValidationError):
+            return _replace(error, cause.message, {"code": InvalidParams.code})
+        if isinstance(cause, _REQUEST_ERRORS):
+            return _replace(error, error.message or "No query was sent", {"code": BAD_REQUEST})
+        if not isinstance(cause, GraphQLError):
+            return _masked(error, cause)
+    code = _document_code(error)
+    return _masked(error, error) if code is None else _replace(error, error.message, {"code": code})
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it stands for, from the outside in."""
+    while error is not None:
+        yield error
+        error = error.original_error if isinstance(error, GraphQLError) else None
+
+
+def _document_code(error: GraphQLError) -> str | None:
+    """The code of graphql-core's own error; None when the document was not at fault."""
+    if isinstance(error, GraphQLSyntaxError):
+        return TOO_COMPLEX if error.message.endswith(_LIMIT_MET) else PARSE_FAILED
+    at_fault = (
+        error.path is None  # nothing had been begun
+        or error.message.startswith("Argument ")
+        or any(isinstance(cause, StrawberryInputCoercionError) for cause in _causes(error))
+    )
+    return (error.extensions or {}).get("code", VALIDATION_FAILED) if at_fault else None
+
+
+def _masked(error: GraphQLError, cause: BaseException) -> GraphQLError:
     reference = uuid.uuid4().hex[:12]
-    log.error("unexpected error %s", reference, exc_info=original)
+    log.error("unexpected error %s", reference, exc_info=cause)
     return _replace(
         error,
         f"Something unexpected failed; the server's log tells more under {reference}",
         {"code": OpsinError.code, "reference": reference},
     )
-
-
-def _original(error: GraphQLError) -> BaseException | None:
-    original: BaseException | None = error.original_error
-    while isinstance(original, GraphQLError):
-        original = original.original_error
-    return original
 
 
 def _extensions(error: OpsinError) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """The GraphQL endpoint: Strawberry's view, held to the GraphQL over HTTP specification."""
 
+import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
-import orjson
 from cross_web import AsyncHTTPRequestAdapter
 from cross_web import HTTPException as StrawberryHTTPException
 from starlette.exceptions import HTTPException
@@ -22,9 +23,15 @@ from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 from strawberry.types.unset import UNSET, UnsetType
 
-from opsin.core.errors import Unauthenticated
+from opsin.core.errors import OpsinError, Unauthenticated
 from opsin.graphql import http_rules
+from opsin.graphql.errors import BAD_REQUEST
+from opsin.graphql.sockets import SocketHandler
+from opsin.graphql.wire import encode_json
+from opsin.storage.json_text import load_json
 from opsin.web.graphiql_page import graphiql_response
+
+log = logging.getLogger(__name__)
 
 MALFORMED_FORM = "The form does not follow the GraphQL multipart request specification."
 
@@ -48,6 +55,8 @@ class GraphQLApp(GraphQL[Any, None]):
     sockets and post uploads.
     """
 
+    graphql_transport_ws_handler_class = SocketHandler
+
     def __init__(
         self,
         schema: BaseSchema,
@@ -68,11 +77,7 @@ class GraphQLApp(GraphQL[Any, None]):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            try:
-                await super().__call__(scope, receive, send)
-            except Unauthenticated:
-                # The socket is open by then; 4403 is the protocol's "Forbidden".
-                await send({"type": "websocket.close", "code": 4403, "reason": "Forbidden"})
+            await self._serve_socket(scope, receive, send)
             return
         request = Request(scope, receive)
         try:
@@ -80,6 +85,18 @@ class GraphQLApp(GraphQL[Any, None]):
             await response(scope, receive, send)
         finally:
             await request.close()  # lets go of an upload's temporary files
+
+    async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except OpsinError as error:
+            # The socket is open by then; 4403 and 4500 are the protocol's words.
+            known = isinstance(error, Unauthenticated)
+            code, reason = (4403, "Forbidden") if known else (4500, "Internal server error")
+            if not known:
+                log.error("a socket could not be served", exc_info=error)
+            with contextlib.suppress(RuntimeError):  # the client has gone
+                await send({"type": "websocket.close", "code": code, "reason": reason})
 
     async def _answer(self, request: Request) -> Response:
         try:
@@ -99,8 +116,8 @@ class GraphQLApp(GraphQL[Any, None]):
             status, message, headers = error.status_code, error.reason, None
         except Unauthenticated as error:
             status, message, headers = 401, error.message, {"WWW-Authenticate": "Bearer"}
-        code = Unauthenticated.code if status == 401 else "BAD_REQUEST"
-        body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": code}}]})
+        code = Unauthenticated.code if status == 401 else BAD_REQUEST
+        body = encode_json({"errors": [{"message": message, "extensions": {"code": code}}]})
         media_type = http_rules.response_media_type(request.headers)
         return Response(body, status, headers, f"{media_type}; charset=utf-8")
 
@@ -109,10 +126,10 @@ class GraphQLApp(GraphQL[Any, None]):
 
     def encode_json(self, data: object) -> str:
         # Text, because Strawberry would send bytes to a socket in binary frames.
-        return orjson.dumps(data).decode()
+        return encode_json(data).decode()
 
     def decode_json(self, data: str | bytes) -> object:
-        return orjson.loads(data)
+        return load_json(data)
 
     def parse_json(self, data: str | bytes) -> dict[str, Any]:
         value = super().parse_json(data)
@@ -187,7 +204,7 @@ class GraphQLApp(GraphQL[Any, None]):
         media_type = sub_response.media_type
         failed = media_type == http_rules.GRAPHQL_RESPONSE and "data" not in response_data
         response = Response(
-            orjson.dumps(response_data),
+            encode_json(response_data),
             sub_response.status_code or (400 if failed else 200),
             media_type=f"{media_type}; charset=utf-8",
             background=sub_response.background,

@@ -1,9 +1,11 @@
 """Datasets, subjects, batches and images as GraphQL shows them."""
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Self
 
 import strawberry
+from sqlalchemy import ColumnElement, false
 from strawberry.scalars import JSON
 
 from opsin.core import analyses as core_analyses
@@ -15,9 +17,10 @@ from opsin.core.pages import Listing
 from opsin.graphql.analyses import Analysis, AnalysisFilterInput, AnalysisOrder, read_analyses
 from opsin.graphql.connections import DEFAULT_PAGE, Connection, Source, page_request
 from opsin.graphql.context import Info
+from opsin.graphql.given import plain_text
 from opsin.graphql.nodes import Node
 from opsin.storage.ids import canonical_id
-from opsin.storage.tables import batches, images, subjects
+from opsin.storage.tables import batches, datasets, images, subjects
 
 SUBJECTS = Listing(subjects, records.Subject, parent="dataset_id")
 BATCHES = Listing(batches, records.Batch, parent="dataset_id")
@@ -113,11 +116,13 @@ class Image(Node):
 
     @strawberry.field
     async def subject(self, info: Info) -> Subject | None:
-        return await _optional(info, SUBJECTS, self.record.subject_id, Subject)
+        found: Subject | None = await _optional(info, SUBJECTS, self.record.subject_id, Subject)
+        return found
 
     @strawberry.field
     async def batch(self, info: Info) -> Batch | None:
-        return await _optional(info, BATCHES, self.record.batch_id, Batch)
+        found: Batch | None = await _optional(info, BATCHES, self.record.batch_id, Batch)
+        return found
 
     @strawberry.field
     async def analyses(
@@ -181,6 +186,32 @@ class ImageFilterInput:
     created_from: datetime | None = strawberry.field(default=None, description="Inclusive.")
     created_before: datetime | None = strawberry.field(default=None, description="Exclusive.")
 
+    def conditions(self) -> list[ColumnElement[bool]]:
+        c = images.c
+        found: list[ColumnElement[bool]] = []
+        for name in ("dataset_id", "subject_id", "batch_id"):
+            if (value := getattr(self, name)) is not None:
+                identity = canonical_id(value)
+                # Some images have no subject and no batch: they are not what was asked for.
+                found.append(false() if identity is None else c[name] == identity)
+        if self.sha256 is not None:
+            found.append(c.sha256 == plain_text(self.sha256.lower(), "sha256"))
+        if self.created_from is not None:
+            found.append(c.created_at >= self.created_from)
+        if self.created_before is not None:
+            found.append(c.created_at < self.created_before)
+        return found
+
+
+@strawberry.input(name="DatasetFilter", description="Every field given must hold.")
+class DatasetFilterInput:
+    name: str | None = strawberry.field(default=None, description="The whole name.")
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        if self.name is None:
+            return []
+        return [datasets.c.name == plain_text(self.name.strip(), "name")]
+
 
 async def read_images(
     info: Info,
@@ -190,20 +221,10 @@ async def read_images(
     parent_id: str | None = None,
 ) -> Connection[Image]:
     """A page of all images, or of one dataset's."""
-    conditions: list[Any] = []
-    key: list[Any] = []
-    if filter is not None:
-        for name in ("dataset_id", "subject_id", "batch_id", "sha256"):
-            if (value := getattr(filter, name)) is not None:
-                wanted = value.lower() if name == "sha256" else canonical_id(value)
-                conditions.append(images.c[name] == wanted)
-                key.append((name, wanted))
-        if filter.created_from is not None:
-            conditions.append(images.c.created_at >= filter.created_from)
-        if filter.created_before is not None:
-            conditions.append(images.c.created_at < filter.created_before)
-        key += [filter.created_from, filter.created_before]
-    source = Source(info.context, core.LISTING, conditions, tuple(key), parent_id)
+    wanted = filter or ImageFilterInput()
+    source = Source(
+        info.context, core.LISTING, wanted.conditions(), dataclasses.astuple(wanted), parent_id
+    )
     return await Connection[Image].read(source, page_request(info, first, after), Image.of)
 
 

@@ -1,11 +1,10 @@
-"""How large a GraphQL document may be: counted before anything runs, fragments expanded."""
+"""What a GraphQL document may be: how large, counted before anything is checked or run."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from graphql import (
-    ExecutableDefinitionNode,
+    DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
@@ -13,30 +12,20 @@ from graphql import (
     InlineFragmentNode,
     OperationDefinitionNode,
     SelectionSetNode,
-    ValidationContext,
-    ValidationRule,
 )
-from strawberry.extensions import AddValidationRules, MaxTokensLimiter, SchemaExtension
+from strawberry.extensions import SchemaExtension
 
-TOO_COMPLEX = "DOCUMENT_TOO_COMPLEX"
+from opsin.graphql.errors import TOO_COMPLEX
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most that one operation may hold."""
+    """The most that one operation may hold, its fragments expanded, and one document's tokens."""
 
     depth: int
     fields: int
     aliases: int
     tokens: int
-
-    def extensions(self) -> list[Callable[[], SchemaExtension]]:
-        """Strawberry's extensions that hold documents to these limits."""
-        rule = _rule(self)
-        return [
-            lambda: MaxTokensLimiter(max_token_count=self.tokens),
-            lambda: AddValidationRules([rule]),
-        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +42,80 @@ class Size:
         )
 
 
+class DocumentLimits(SchemaExtension):
+    """Refuses documents that are too large.
+
+    It comes before the rules of graphql-core, which compare fields with each other: a document
+    that is small to send could keep them busy for a minute.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+
+    def on_operation(self) -> Iterator[None]:
+        self.execution_context.parse_options["max_tokens"] = self._limits.tokens
+        yield
+
+    def on_validate(self) -> Iterator[None]:
+        document = self.execution_context.graphql_document
+        if document is not None and (errors := list(_excesses(document, self._limits))):
+            self.execution_context.pre_execution_errors = errors  # skips the validation
+        yield
+
+
+class OperationChoice(SchemaExtension):
+    """Refuses to guess which of several operations is meant; Strawberry would run the first."""
+
+    def on_validate(self) -> Iterator[None]:
+        context = self.execution_context
+        document = context.graphql_document
+        named = context._provided_operation_name is not None
+        if document is not None and not named and len(_operations(document)) > 1:
+            error = GraphQLError("Several operations need an operationName")
+            context.pre_execution_errors = [error]
+        yield
+
+
+def _operations(document: DocumentNode) -> list[OperationDefinitionNode]:
+    return [d for d in document.definitions if isinstance(d, OperationDefinitionNode)]
+
+
+def _excesses(document: DocumentNode, limits: Limits) -> Iterator[GraphQLError]:
+    """What is too large, of every operation and of every fragment whether used or not."""
+    measure = _Measure(document)
+    for definition in document.definitions:
+        if not isinstance(definition, OperationDefinitionNode | FragmentDefinitionNode):
+            continue
+        try:
+            size = measure.selections(definition.selection_set)
+        except RecursionError:
+            yield _too_complex("The document nests its fragments too deeply", definition)
+            return
+        for name, what in (
+            ("depth", "levels of nesting"),
+            ("fields", "fields"),
+            ("aliases", "aliases"),
+        ):
+            most = getattr(limits, name)
+            if getattr(size, name) > most:
+                yield _too_complex(
+                    f"The document has more than {most} {what}, fragments expanded", definition
+                )
+
+
+def _too_complex(
+    message: str, node: OperationDefinitionNode | FragmentDefinitionNode
+) -> GraphQLError:
+    return GraphQLError(message, node, extensions={"code": TOO_COMPLEX})
+
+
 class _Measure:
     """Sizes of selections; each fragment is measured once, so nesting them cannot explode."""
 
-    def __init__(self, fragments: dict[str, FragmentDefinitionNode]) -> None:
-        self._fragments = fragments
+    def __init__(self, document: DocumentNode) -> None:
+        self._fragments = {
+            d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)
+        }
         self._known: dict[str, Size] = {}
 
     def selections(self, node: SelectionSetNode | None) -> Size:
@@ -83,25 +141,3 @@ class _Measure:
             fragment = self._fragments.get(name)
             self._known[name] = self.selections(fragment.selection_set if fragment else None)
         return self._known[name]
-
-
-def _rule(limits: Limits) -> type[ValidationRule]:
-    class DocumentSize(ValidationRule):
-        def __init__(self, context: ValidationContext) -> None:
-            super().__init__(context)
-            definitions = context.document.definitions
-            self._measure = _Measure(
-                {d.name.value: d for d in definitions if isinstance(d, FragmentDefinitionNode)}
-            )
-
-        def enter_operation_definition(self, node: OperationDefinitionNode, *_: Any) -> None:
-            size = self._measure.selections(node.selection_set)
-            for name in ("depth", "fields", "aliases"):
-                found, most = getattr(size, name), getattr(limits, name)
-                if found > most:
-                    self._report(node, f"The document has {name} {found}; at most {most} allowed")
-
-        def _report(self, node: ExecutableDefinitionNode, message: str) -> None:
-            self.report_error(GraphQLError(message, node, extensions={"code": TOO_COMPLEX}))
-
-    return DocumentSize

@@ -38,7 +38,8 @@ class Loaders:
             return [pages[parent] for parent in parents]
 
         key = ("page", listing.table.name, listing.parent, filter_key, request)
-        return await self._loader(key, load).load(parent_id)
+        page: Page[Any] = await self._loader(key, load).load(parent_id)
+        return page
 
     async def total(
         self,

@@ -5,7 +5,6 @@ from typing import Any
 
 import strawberry
 from starlette.datastructures import UploadFile
-from strawberry.file_uploads import Upload
 from strawberry.scalars import JSON
 from strawberry.types.base import get_object_definition
 from strawberry.utils.str_converters import to_camel_case
@@ -17,6 +16,7 @@ from opsin.core.images import NewImage
 from opsin.core.lifecycle import AnalysisStatus
 from opsin.graphql.analyses import Analysis
 from opsin.graphql.context import Info
+from opsin.graphql.given import json_object, plain_text
 from opsin.graphql.images import Dataset, Image
 from opsin.graphql.queries import ApiKey
 
@@ -30,7 +30,7 @@ class CreateDatasetInput:
 @strawberry.input(description="A file sent with the multipart request specification.")
 class UploadImageInput:
     dataset_id: strawberry.ID
-    file: Upload
+    file: UploadFile
     filename: str | None = strawberry.field(default=None, description="Default: the file's own.")
     subject_id: strawberry.ID | None = None
     batch_id: strawberry.ID | None = None
@@ -128,9 +128,8 @@ class Mutation:
 
     @strawberry.mutation(description="Store a picture sent with this request.")
     async def upload_image(self, info: Info, input: UploadImageInput) -> Image:
-        upload: UploadFile = input.file
-        new = _new_image(input, input.filename or upload.filename or "")
-        made = await info.context.use_cases.images.add(info.context.principal, new, upload.file)
+        new = _new_image(input, input.filename or input.file.filename or "")
+        made = await info.context.use_cases.images.add(info.context.principal, new, input.file.file)
         return Image.of(made)
 
     @strawberry.mutation(description="Store a picture from a public address or from base64 text.")
@@ -167,7 +166,10 @@ class Mutation:
         self, info: Info, input: UpdateAnalysisStatusInput
     ) -> Analysis:
         changed = await info.context.use_cases.analyses.update_status(
-            info.context.principal, input.analysis_id, input.status, input.error_message
+            info.context.principal,
+            input.analysis_id,
+            input.status,
+            plain_text(input.error_message, "errorMessage"),
         )
         return Analysis.of(changed)
 
@@ -186,7 +188,7 @@ class Mutation:
             info.context.principal,
             input.analysis_id,
             input.status,
-            error_message=input.error_message,
+            error_message=plain_text(input.error_message, "errorMessage"),
             summary=json_object(input.summary, "summary"),
         )
         return Analysis.of(changed)
@@ -209,13 +211,6 @@ class Mutation:
     @strawberry.mutation(description="End a key at once.")
     async def revoke_api_key(self, info: Info, id: strawberry.ID) -> ApiKey:
         return ApiKey.of(await info.context.use_cases.access.revoke_key(info.context.principal, id))
-
-
-def json_object(value: Any, name: str) -> dict[str, Any] | None:
-    """The JSON object, or None; InvalidInput for any other JSON."""
-    if value is None or isinstance(value, dict):
-        return value
-    raise InvalidInput(f"{name} must be a JSON object")
 
 
 def _new_image(input: UploadImageInput | ImportImageInput, filename: str) -> NewImage:

@@ -21,6 +21,7 @@ from opsin.graphql.images import (
     SUBJECTS,
     Batch,
     Dataset,
+    DatasetFilterInput,
     Image,
     ImageFilterInput,
     Subject,
@@ -28,6 +29,7 @@ from opsin.graphql.images import (
 )
 from opsin.graphql.nodes import Node
 from opsin.graphql.operations import Operation, Plugin, list_plugins
+from opsin.graphql.scalars import Cursor
 from opsin.storage.ids import canonical_id
 
 _NODES: dict[str, tuple[Listing[Any], Any]] = {
@@ -90,6 +92,13 @@ class Query:
     def viewer(self, info: Info) -> Viewer:
         return Viewer(name=info.context.principal.name)
 
+    @strawberry.field(
+        description="The end of the event log: read this, then what you follow, then subscribe "
+        "with it as `after`, and nothing that happens meanwhile is missed."
+    )
+    async def event_cursor(self, info: Info) -> Cursor:
+        return Cursor(await info.context.use_cases.events.position())
+
     @strawberry.field(description="Whatever has this id; null when the caller has nothing such.")
     async def node(self, info: Info, id: strawberry.ID) -> Node | None:
         identity = canonical_id(id)
@@ -105,9 +114,14 @@ class Query:
 
     @strawberry.field
     async def datasets(
-        self, info: Info, first: int = DEFAULT_PAGE, after: str | None = None
+        self,
+        info: Info,
+        first: int = DEFAULT_PAGE,
+        after: str | None = None,
+        filter: DatasetFilterInput | None = None,
     ) -> Connection[Dataset]:
-        source = Source(info.context, core_datasets.LISTING, [], None)
+        conditions = filter.conditions() if filter else []
+        source = Source(info.context, core_datasets.LISTING, conditions, None)
         return await Connection[Dataset].read(source, page_request(info, first, after), Dataset.of)
 
     @strawberry.field

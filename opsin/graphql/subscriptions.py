@@ -61,7 +61,9 @@ class Subscription:
             analysis_id=_filter_id(analysis_id),
         )
         async for events in context.use_cases.events.follow(wanted, after=after):
+            await context.confirm()
             for event in await _with_analyses(context, events):
+                context.forget()
                 yield event
 
 
@@ -69,8 +71,6 @@ async def _with_analyses(context: Context, events: list[Event]) -> list[Analysis
     """The events with their analyses, read in one statement."""
     ids = {event.analysis_id for event in events if event.analysis_id is not None}
     found = await context.use_cases.analyses.find_many(context.principal, sorted(ids))
-    # The loaders of a socket would otherwise keep what they read for as long as it is open.
-    context.__dict__.pop("loaders", None)
     return [
         AnalysisEvent(
             cursor=Cursor(event.sequence),

@@ -1,6 +1,7 @@
 """The files of images and their thumbnails, for whoever holds a signed link."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from urllib.parse import quote
@@ -33,8 +34,11 @@ class ImageFiles:
         headers = _headers(image) | {"content-length": str(image.size_bytes)}
         if _has_it(request, headers):
             return Response(status_code=304, headers=headers)
-        stream: AsyncIterator[bytes] = self._images.stream(image)
-        return StreamingResponse(stream, media_type=image.content_type, headers=headers)
+        stream = self._images.stream(image)
+        first = await anext(stream, b"")  # a missing file must be known before the status is sent
+        return StreamingResponse(
+            _joined(first, stream), media_type=image.content_type, headers=headers
+        )
 
     async def thumbnail(self, request: Request) -> Response:
         """A smaller copy; its sides are part of the signed link."""
@@ -49,6 +53,13 @@ class ImageFiles:
     async def _image(self, request: Request) -> Image:
         self._links.verify(request.url.path, request.query_params, datetime.now(UTC))
         return await self._images.by_id(str(request.path_params["image_id"]))
+
+
+async def _joined(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+    async with aclosing(rest):
+        yield first
+        async for chunk in rest:
+            yield chunk
 
 
 def _headers(image: Image, variant: str = "") -> dict[str, str]:

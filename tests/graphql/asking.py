@@ -1,0 +1,94 @@
+"""What most tests of the door ask for: a dataset, an image, analyses, and the code of an error."""
+
+import base64
+import io
+from typing import Any
+
+import httpx
+
+from tests.conftest import LiveServer
+from tests.pictures import solid_png
+
+CREATE_DATASET = """mutation($name: String!) { createDataset(input: {name: $name}) { id } }"""
+IMPORT_IMAGE = (
+    """mutation($input: ImportImageInput!) { importImage(input: $input) { id sha256 } }"""
+)
+CREATE_ANALYSIS = """mutation($input: CreateAnalysisInput!) {
+  createAnalysis(input: $input) { id status } }"""
+ANALYZE = """mutation($input: AnalyzeInput!) { analyze(input: $input) { id status taskId } }"""
+SET_STATUS = """mutation($id: ID!, $status: AnalysisStatus!, $message: String) {
+  updateAnalysisStatus(input: {analysisId: $id, status: $status, errorMessage: $message}) {
+    id status startedAt completedAt errorMessage } }"""
+FINALIZE = """mutation($input: FinalizeAnalysisInput!) {
+  finalizeAnalysis(input: $input) { id status summary completedAt errorMessage } }"""
+ADD_ANNOTATIONS = """mutation($id: ID!, $found: [AnnotationInput!]!) {
+  addAnnotations(input: {analysisId: $id, annotations: $found}) {
+    createdCount analysis { id annotations { totalCount } } } }"""
+NO_SUCH_ID = "01890000-0000-7000-8000-000000000000"
+
+
+async def dataset(live: LiveServer, name: str = "pictures") -> str:
+    made = await live.data(CREATE_DATASET, name=name)
+    return str(made["createDataset"]["id"])
+
+
+async def image(live: LiveServer, dataset_id: str | None = None, **more: Any) -> str:
+    """A small picture in a dataset, by default in a new one."""
+    given = {
+        "datasetId": dataset_id or await dataset(live),
+        "base64": base64.b64encode(solid_png()).decode(),
+        "filename": "red.png",
+    }
+    made = await live.data(IMPORT_IMAGE, input=given | more)
+    return str(made["importImage"]["id"])
+
+
+async def external(live: LiveServer, image_id: str | None = None, **more: Any) -> str:
+    """An analysis whose model is run elsewhere."""
+    given = {
+        "imageId": image_id or await image(live),
+        "modelName": "their-model",
+        "modelVersion": "1",
+    }
+    made = await live.data(CREATE_ANALYSIS, input=given | more)
+    return str(made["createAnalysis"]["id"])
+
+
+async def set_status(live: LiveServer, analysis_id: str, status: str) -> dict[str, Any]:
+    done = await live.data(SET_STATUS, id=analysis_id, status=status)
+    changed: dict[str, Any] = done["updateAnalysisStatus"]
+    return changed
+
+
+async def queued(live: LiveServer, image_id: str | None = None) -> str:
+    """An analysis of ours that no worker will claim."""
+    task = {"operation": "detect_bounding_box", "params": {"target": "prominent_face"}}
+    given = {"imageId": image_id or await image(live), "tasks": [task]}
+    return str((await live.data(ANALYZE, input=given))["analyze"][0]["id"])
+
+
+def codes(answer: dict[str, Any]) -> list[str]:
+    """The codes of an answer's errors; empty when it has none."""
+    return [error["extensions"]["code"] for error in answer.get("errors", [])]
+
+
+def box(**changes: Any) -> dict[str, Any]:
+    """An annotation that is right, but for the changes."""
+    return {
+        "annotationType": "bounding_box",
+        "data": {"bbox": [1, 2, 3, 4], "format": "xywh"},
+        "className": "face",
+        "confidence": 0.5,
+    } | changes
+
+
+async def post_file(
+    client: httpx.AsyncClient, operations: str, picture: bytes, path: str, **options: Any
+) -> httpx.Response:
+    """One file by the multipart request specification; `path` says which variable it is."""
+    return await client.post(
+        "/graphql",
+        data={"operations": operations, "map": f'{{"0": ["{path}"]}}'},
+        files={"0": ("a.png", io.BytesIO(picture), "image/png")},
+        **options,
+    )
