@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 from opsin import __version__
 from opsin.assembly import Parts, assemble
 from opsin.core.errors import OpsinError
+from opsin.core.plugin_host import PluginSource
 from opsin.graphql.context import Context, ContextFactory
 from opsin.graphql.http import GraphQLApp
 from opsin.graphql.limits import Limits
@@ -32,11 +33,13 @@ _LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _SWEEP_EVERY = timedelta(hours=1)
 
 
-def create_app(settings: Settings | None = None) -> Starlette:
+def create_app(
+    settings: Settings | None = None, more_plugins: Sequence[PluginSource] = ()
+) -> Starlette:
     """The application for these settings, by default those of the environment."""
     settings = settings or load_settings()
     settings.check_exposure()
-    parts = assemble(settings)
+    parts = assemble(settings, more_plugins)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:

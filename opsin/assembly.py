@@ -1,6 +1,6 @@
 """Builds every part from the settings; a server, a worker and the command line all start here."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +25,7 @@ from opsin.core.plugin_host import PluginHost, PluginSource
 from opsin.core.use_cases import UseCases
 from opsin.core.worker import Worker
 from opsin.graphql.schema import reserved_type_names
+from opsin.graphql.trial import check_types
 from opsin.settings import Settings
 from opsin.storage.blobs import S3Options, open_blob_store
 from opsin.storage.database import Database
@@ -55,15 +56,16 @@ class Parts:
                 await close()
 
 
-def discover_plugins(settings: Settings) -> PluginHost:
-    """The plugins of this installation, built-in ones first."""
+def discover_plugins(settings: Settings, more: Sequence[PluginSource] = ()) -> PluginHost:
+    """The plugins of this installation, built-in ones first, then `more`, then the installed."""
     return PluginHost.discover(
-        BUILTIN_PLUGINS,
+        (*BUILTIN_PLUGINS, *more),
         options=settings.plugin_options,
         disabled=frozenset(settings.disabled_plugins),
         reserved_type_names=reserved_type_names(),
         strict=settings.strict_plugins,
         trace=settings.trace_plugins,
+        check_types=check_types,
     )
 
 
@@ -86,10 +88,10 @@ def build_engine(settings: Settings, host: PluginHost, models: ModelStore) -> En
     )
 
 
-def assemble(settings: Settings) -> Parts:
+def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> Parts:
     """Every part; nothing is opened or started yet."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    host = discover_plugins(settings)
+    host = discover_plugins(settings, more_plugins)
     models = ModelStore(settings.models_dir, offline=settings.offline)
     database = Database(settings.resolved_database_url)
     blobs = open_blob_store(settings.resolved_blob_url, s3=_s3_options(settings))

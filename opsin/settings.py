@@ -1,6 +1,7 @@
 """The environment, read once into one frozen `Settings`; nothing else reads the environment."""
 
 import ipaddress
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -144,3 +145,13 @@ def load_settings(**overrides: Any) -> Settings:
     except SettingsError as error:  # a value that must be JSON and is not
         named = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "?")
         raise ConfigurationError(f"OPSIN_{named.upper()} must be JSON") from None
+
+
+def environment_with(**settings: str | None) -> dict[str, str]:
+    """This process's environment for another one, with these settings instead of its own.
+
+    None leaves a setting at its default.
+    """
+    given = {f"OPSIN_{name.upper()}": value for name, value in settings.items()}
+    kept = {name: value for name, value in os.environ.items() if name.upper() not in given}
+    return kept | {name: value for name, value in given.items() if value is not None}

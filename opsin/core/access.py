@@ -11,8 +11,9 @@ from sqlalchemy.exc import IntegrityError
 
 from opsin.core.errors import InvalidInput, NotFound, Unauthenticated
 from opsin.core.records import ApiKey, Company, columns_of, from_values, to_record
+from opsin.core.storable import is_storable_text
 from opsin.storage.database import Database
-from opsin.storage.ids import new_id
+from opsin.storage.ids import canonical_id, new_id
 from opsin.storage.tables import api_keys, companies
 
 LOCAL_COMPANY = "local"
@@ -51,6 +52,16 @@ class Access:
             return await self.local()
         raise Unauthenticated("Send an API key: Authorization: Bearer <key>, or X-API-Key: <key>")
 
+    async def confirm(self, principal: Principal) -> None:
+        """Raises Unauthenticated once the caller's key has ended; for connections that stay."""
+        if principal.key_id is None:
+            return
+        statement = select(api_keys.c.revoked_at).where(api_keys.c.id == principal.key_id)
+        async with self._database.read() as connection:
+            row = (await connection.execute(statement)).first()
+        if row is None or row.revoked_at is not None:
+            raise Unauthenticated("This API key is not valid")
+
     async def local(self) -> Principal:
         """The one user of dev mode and of the command line."""
         if self._local is None:
@@ -58,15 +69,20 @@ class Access:
             self._local = Principal(company.id, "local user")
         return self._local
 
+    async def find_company(self, name: str) -> Company | None:
+        """The company of this name; for the command line, which no tenant reaches."""
+        statement = select(*columns_of(companies, Company)).where(companies.c.name == name)
+        async with self._database.read() as connection:
+            row = (await connection.execute(statement)).first()
+        return to_record(Company, row) if row is not None else None
+
     async def ensure_company(self, name: str) -> Company:
         """The company of this name, created when it is not there."""
-        statement = select(*columns_of(companies, Company)).where(companies.c.name == name)
         values = {"id": new_id(), "name": name, "created_at": datetime.now(UTC)}
         for _ in range(2):
-            async with self._database.read() as connection:
-                row = (await connection.execute(statement)).first()
-            if row is not None:
-                return to_record(Company, row)
+            found = await self.find_company(name)
+            if found is not None:
+                return found
             try:
                 async with self._database.write() as transaction:
                     await transaction.connection.execute(insert(companies).values(values))
@@ -112,7 +128,9 @@ class Access:
 
     async def revoke_key(self, principal: Principal, key_id: str) -> ApiKey:
         """End a key at once; revoking twice changes nothing."""
-        mine = (api_keys.c.id == key_id) & (api_keys.c.company_id == principal.company_id)
+        mine = (api_keys.c.id == canonical_id(key_id)) & (
+            api_keys.c.company_id == principal.company_id
+        )
         async with self._database.write() as transaction:
             await transaction.connection.execute(
                 update(api_keys)
@@ -129,6 +147,8 @@ class Access:
         return to_record(ApiKey, row)
 
     async def _principal_of_key(self, token: str) -> Principal:
+        if not is_storable_text(token):  # PostgreSQL could not even look for it
+            raise Unauthenticated("This API key is not valid")
         mark, _, rest = token.partition("_")
         prefix, _, secret = rest.partition("_")
         columns = (

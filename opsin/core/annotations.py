@@ -14,9 +14,10 @@ from opsin.core.contract import Annotation
 from opsin.core.errors import Conflict, InvalidInput, TooLarge
 from opsin.core.pages import Listing
 from opsin.core.records import Analysis, StoredAnnotation
-from opsin.storage.database import Database, dump_json
+from opsin.storage.database import Database
 from opsin.storage.event_log import NewEvent
 from opsin.storage.ids import new_ids
+from opsin.storage.json_text import dump_json
 from opsin.storage.tables import annotations
 
 LISTING = Listing(annotations, StoredAnnotation, parent="analysis_id")

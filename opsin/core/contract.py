@@ -92,6 +92,15 @@ class Annotation(BaseModel):
     ordering: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ProducedArtifact:
+    """A file that belongs to a result, such as a heatmap; annotations name it by `name`."""
+
+    name: str
+    content_type: str
+    content: bytes
+
+
 class Params(BaseModel):
     """What a caller may choose; subclass it to add fields of your own."""
 
@@ -119,7 +128,14 @@ class Result(BaseModel):
     note: str | None = None
 
     def annotations(self) -> Sequence[Annotation]:
-        """The findings to store beside this result."""
+        """The findings to store beside this result.
+
+        An annotation whose `storage_path` is the name of one of `artifacts` gets its real path.
+        """
+        return ()
+
+    def artifacts(self) -> Sequence[ProducedArtifact]:
+        """The files to store beside this result; keep their bytes in a private attribute."""
         return ()
 
 
@@ -223,7 +239,8 @@ class Loadable(ABC):
     """What operations and region finders share: a name, a version, needs, and a way to load."""
 
     name: ClassVar[str]
-    version: ClassVar[str]
+    version: str
+    """Changes whenever the numbers do, also with an option of the plugin."""
     requires: ClassVar[tuple[str, ...]] = ()
     """Importable packages it needs (`torch`); a missing one makes it unavailable."""
     extra: ClassVar[str | None] = None

@@ -6,7 +6,7 @@ import binascii
 import hashlib
 import io
 import unicodedata
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath, PureWindowsPath
@@ -18,11 +18,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from opsin.core.access import Principal
 from opsin.core.datasets import require_dataset
 from opsin.core.engine import Engine
-from opsin.core.errors import InvalidInput, NotFound, TooLarge
+from opsin.core.errors import BlobNotFound, InvalidInput, NotFound, TooLarge
 from opsin.core.fetch import Fetcher
 from opsin.core.imaging import ImageInfo, ImageLimits
 from opsin.core.pages import Listing
 from opsin.core.records import Image, columns_of, from_values, to_record
+from opsin.core.storable import check_json
 from opsin.core.thumbnails import thumbnail
 from opsin.storage.blobs import BlobStore, content_key
 from opsin.storage.database import Database
@@ -33,6 +34,9 @@ from opsin.storage.tables import batches, images, subjects
 LISTING = Listing(images, Image, parent="dataset_id")
 _CHUNK = 1 << 20
 _THUMBNAILS_AT_ONCE = 4
+_DIGEST_ON_LOOP = 1 << 16  # bytes that take less time than a change of thread
+# Control, format (such as "from right to left"), half of a character, line and paragraph ends.
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def visible(principal: Principal) -> Sequence[ColumnElement[bool]]:
@@ -72,8 +76,12 @@ class Images:
     async def add(self, principal: Principal, new: NewImage, file: BinaryIO) -> Image:
         """Store the picture in `file`.
 
-        Raises InvalidImage or TooLarge with nothing stored, NotFound for an unknown dataset.
+        Raises InvalidImage, InvalidInput or TooLarge with nothing stored, NotFound for a dataset,
+        subject or batch that is not the caller's.
         """
+        if not isinstance(new.metadata, dict):
+            raise InvalidInput("metadata must be an object")
+        check_json(new.metadata, "metadata")
         async with self._database.read() as connection:
             await require_dataset(connection, principal, new.dataset_id)
         sha256, size = await asyncio.to_thread(_digest, file, self._limits.max_bytes)
@@ -108,7 +116,9 @@ class Images:
 
     async def import_base64(self, principal: Principal, new: NewImage, text: str) -> Image:
         """Store a picture sent as base64 text, with or without a `data:` prefix."""
-        return await self.add(principal, new, io.BytesIO(decode_base64(text, self._limits.max_bytes)))
+        # On a thread: tens of megabytes take long enough for the event loop to be missed.
+        content = await asyncio.to_thread(decode_base64, text, self._limits.max_bytes)
+        return await self.add(principal, new, io.BytesIO(content))
 
     async def find(self, principal: Principal, image_id: str) -> Image | None:
         async with self._database.read() as connection:
@@ -128,10 +138,17 @@ class Images:
         return to_record(Image, row)
 
     async def content(self, image: Image) -> bytes:
-        """The stored bytes, as they were taken in."""
-        return await self._blobs.read(content_key(image.sha256), limit=self._limits.max_bytes)
+        """The stored bytes, as they were taken in.
 
-    def stream(self, image: Image) -> AsyncIterator[bytes]:
+        Raises BlobNotFound when they are gone or no longer the same, StorageError when the store
+        cannot tell.
+        """
+        content = await self._blobs.read(content_key(image.sha256), limit=self._limits.max_bytes)
+        if not await _is_digest(image.sha256, content):
+            raise BlobNotFound("the stored picture is damaged: it is not what was taken in")
+        return content
+
+    def stream(self, image: Image) -> AsyncGenerator[bytes, None]:
         """The stored bytes, a chunk at a time."""
         return self._blobs.open(content_key(image.sha256))
 
@@ -171,12 +188,14 @@ async def require_image(connection: AsyncConnection, principal: Principal, image
 
 def decode_base64(text: str, max_bytes: int) -> bytes:
     """The bytes in base64 text; blanks and a `data:...;base64,` prefix are allowed."""
-    if text.startswith("data:"):
-        head, _, text = text.partition(",")
-        if not head.endswith(";base64"):
+    text = text.lstrip()
+    if text[:5].lower() == "data:":
+        head, comma, text = text.partition(",")
+        if not comma or not head.lower().endswith(";base64"):
             raise InvalidInput("A data URL must be base64")
-    compact = "".join(text.split())
-    if len(compact) // 4 * 3 > max_bytes + 3:
+    most = max_bytes // 3 * 4 + 4
+    compact = "".join(text.split()) if len(text) <= 2 * most else None
+    if compact is None or len(compact) > most:
         raise TooLarge(f"The picture has more than {max_bytes} bytes")
     try:
         return base64.b64decode(compact, validate=True)
@@ -238,10 +257,15 @@ def _values(
 
 
 def clean_filename(name: str) -> str:
-    """The last part of a client's file name, without control characters, 1 to 255 long."""
+    """The last part of a client's file name, without what cannot be seen, 1 to 255 long."""
     last = PurePosixPath(PureWindowsPath(name).name).name
-    visible_characters = "".join(c for c in last if unicodedata.category(c)[0] != "C").strip()
-    return visible_characters[-255:] or "image"
+    visible_characters = "".join(filter(_is_visible, last)).strip()
+    return visible_characters[-255:] if visible_characters not in ("", "..") else "image"
+
+
+def _is_visible(character: str) -> bool:
+    # The joiner is part of emoji; what this Python's Unicode does not know yet may be one.
+    return character == "\u200d" or unicodedata.category(character) not in _INVISIBLE
 
 
 def _digest(file: BinaryIO, max_bytes: int) -> tuple[str, int]:
@@ -254,3 +278,10 @@ def _digest(file: BinaryIO, max_bytes: int) -> tuple[str, int]:
         digest.update(chunk)
     file.seek(0)
     return digest.hexdigest(), size
+
+
+async def _is_digest(sha256: str, content: bytes) -> bool:
+    if len(content) <= _DIGEST_ON_LOOP:
+        return hashlib.sha256(content).hexdigest() == sha256
+    digest = await asyncio.to_thread(hashlib.sha256, content)
+    return digest.hexdigest() == sha256

@@ -167,7 +167,7 @@ class ModelStore:
 
     def _carry(self, requirement: ModelRequirement) -> str:
         name = shlex.quote(requirement.name)
-        return f"carry the file here, then: opsin models install {name} FILE"
+        return f"carry the file here, then: opsin models import {name} FILE"
 
     def _not_kept(self, requirement: ModelRequirement, digest: str) -> str:
         assert isinstance(requirement.origin, Download)  # only downloads have a hash to keep to

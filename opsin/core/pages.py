@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -157,13 +157,16 @@ def decode_cursor(cursor: str, order: Order) -> tuple[Any, str]:
             raise ValueError("made for another order")
         if order.column.endswith("_at"):
             value = datetime.fromisoformat(value)
+            if value.tzinfo is None:
+                raise ValueError("a time without a zone")
+            value = value.astimezone(UTC)
         elif not isinstance(value, (str, int, float)):
             raise ValueError("not a position")
         identity = canonical_id(row_id)
         if identity is None:
             raise ValueError("not an id")
         return value, identity
-    except (ValueError, TypeError, binascii.Error, UnicodeError):
+    except (ValueError, TypeError, OverflowError, binascii.Error, UnicodeError):
         raise InvalidInput("'after' is not a cursor of this list in this order") from None
 
 

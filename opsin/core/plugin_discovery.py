@@ -54,11 +54,13 @@ class Discovery:
         reserved_type_names: frozenset[str],
         strict: bool,
         trace: bool,
+        check_types: Callable[[Operation[Any, Any]], object],
     ) -> None:
         self.admitted: list[Admitted] = []
         self.failures: list[PluginFailure] = []
         self.seen: set[str] = set()
         self._options, self._disabled, self._strict, self._trace = options, disabled, strict, trace
+        self._check_types = check_types
         self._owners: dict[tuple[str, str], tuple[str, object]] = {
             ("type", name): (hookspecs.PROJECT, None) for name in reserved_type_names
         }
@@ -86,7 +88,7 @@ class Discovery:
             self._attempt(source.name, "register", partial(self._refuse, source.name, hook))
         admitted = Admitted(source, builtin)
         self.admitted.append(admitted)
-        admitted.operations = self._ask(source.name, "opsin_operations", checked_operation)
+        admitted.operations = self._ask(source.name, "opsin_operations", self._operation)
         admitted.finders = self._ask(source.name, "opsin_region_finders", checked_finder)
         for operation in admitted.operations:
             self._claim("operation", operation.name, source.name)
@@ -144,6 +146,11 @@ class Discovery:
                 call = partial(self._call, plugin, hook, implementation, check)
                 found += self._attempt(plugin, f"hook:{hook}", call) or ()
         return found
+
+    def _operation(self, plugin: str, candidate: object) -> Operation[Any, Any]:
+        operation = checked_operation(plugin, candidate)
+        self._check_types(operation)
+        return operation
 
     def _call(
         self, plugin: str, hook: str, implementation: Any, check: Callable[[str, object], T]

@@ -6,7 +6,7 @@ Built-in plugins and third-party ones (entry points of the group `opsin`) come t
 import difflib
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -63,14 +63,18 @@ class PluginHost:
         reserved_type_names: frozenset[str] = frozenset(),
         strict: bool = False,
         trace: bool = False,
+        check_types: Callable[[Operation[Any, Any]], object] = lambda operation: None,
     ) -> "PluginHost":
         """Admit the built-ins in order, then third-party plugins by name.
 
         `options` and `disabled` go by plugin name.  A plugin that fails is left out and told of in
         `failures`; under `strict` it raises `PluginError`.  `DuplicateName` is always raised:
-        which of the two would answer must not be a matter of order.
+        which of the two would answer must not be a matter of order.  `check_types` raises for an
+        operation whose params or result no door could show; its plugin has failed, then.
         """
-        discovery = Discovery(options, disabled, reserved_type_names, strict, trace)
+        discovery = Discovery(
+            options, disabled, reserved_type_names, strict, trace, check_types
+        )
         for source in builtins:
             discovery.admit(source, builtin=True)
         for source in discovery.third_parties() if entry_points else ():

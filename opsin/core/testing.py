@@ -109,6 +109,11 @@ class Script:
         self.loads = self.closes = 0
         self.loading, self.running = Gate(), Gate()
 
+    @property
+    def marks(self) -> list[list[int]]:
+        """The batches so far, as the marks of their items."""
+        return [[item.params.mark for item in batch] for batch in self.batches]
+
     def load(self) -> None:
         self.loads += 1
         self.loading.enter()

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from typing import Any
@@ -21,6 +22,7 @@ from opsin.core.errors import (
 )
 from opsin.core.images import Images
 from opsin.core.lifecycle import AnalysisStatus
+from opsin.core.pacing import ByteBudget, Pace
 from opsin.core.plugin_host import PluginHost
 from opsin.core.records import Analysis, Image
 from opsin.storage.database import Signal
@@ -30,6 +32,8 @@ log = logging.getLogger(__name__)
 # Errors of the moment, not of the picture: another try may succeed.
 _TRANSIENT = (Overloaded, PluginError, StorageError)
 _LONGEST_PAUSE = 30.0
+_PICTURE_BYTES = 256 * 2**20
+"""Files held in memory at once, beside one that is larger."""
 _UNEXPECTED = "Something unexpected failed; the server's log has the details"
 
 
@@ -53,9 +57,10 @@ class Worker:
         self._engine = engine
         self._host = host
         self._committed = committed
-        self._batch = batch
         self._lease = lease.total_seconds()
         self._poll_seconds = poll_seconds
+        self._pace = Pace(batch)
+        self._bytes = ByteBudget(_PICTURE_BYTES)
         self._running: set[asyncio.Task[None]] = set()
         self._in_hand = 0
         self.finished = 0
@@ -83,23 +88,33 @@ class Worker:
                 if not claimed:
                     await self._committed.wait(seen, self._poll_seconds)
         finally:
-            for task in self._running:
-                task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+            await self._stop()
 
     async def drain(self) -> int:
-        """Run what is queued until nothing is; gives how many analyses ended."""
+        """Run what is queued, also what a lost worker left, until nothing is.
+
+        Gives how many analyses ended; cancelled, it puts what is in hand back as `run` does.
+        """
         before = self.finished
-        while await self._claim() or self._running:
-            if self._running:
-                await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await self._queue.recover()
+            while await self._claim() or self._running:
+                if self._running:
+                    await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await self._stop()
         return self.finished - before
+
+    async def _stop(self) -> None:
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _claim(self) -> bool:
         """Claim one batch when there is room; False when there is nothing to claim."""
-        while self._in_hand > self._batch // 2:
+        while self._in_hand > self._pace.size // 2:
             await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
-        claim = await self._queue.claim(self._batch - self._in_hand)
+        claim = await self._queue.claim(self._pace.size - self._in_hand)
         if not claim.analyses:
             return False
         self._in_hand += len(claim.analyses)
@@ -112,6 +127,7 @@ class Worker:
         """Run one claim to its end, renewing the lease meanwhile."""
         pending = _Pending(claim)
         heartbeat = asyncio.create_task(self._renew(pending))
+        started = time.monotonic()
         shutdown = True
         try:
             by_image: dict[str, list[Analysis]] = {}
@@ -121,13 +137,14 @@ class Worker:
                 image = claim.images.get(image_id)
                 pending.start(asked, self._analyze(image, asked))
             await self._write(pending)
+            self._pace.ended(len(claim.analyses), time.monotonic() - started)
         except Exception:
             log.exception("a claim could not be worked through")
             shutdown = False
         finally:
             heartbeat.cancel()
             unfinished = await pending.stop()
-            self._in_hand -= len(claim.analyses)
+            self._in_hand -= pending.left
             with contextlib.suppress(asyncio.CancelledError):
                 await heartbeat
             if unfinished:
@@ -151,8 +168,9 @@ class Worker:
         if image is None or not tasks:
             return finished  # a deleted image takes its analyses with it
         try:
-            content = await self._images.content(image)
-            analyzed = await self._engine.analyze(content, tasks)
+            async with self._bytes.hold(image.size_bytes):
+                content = await self._images.content(image)
+                analyzed = await self._engine.analyze(content, tasks)
         except OpsinError as error:
             return finished + [_failed(analysis, error) for analysis in runnable]
         except Exception:
@@ -170,6 +188,7 @@ class Worker:
             if done:
                 self.finished += await self._finish(pending.claim.lease_id, done)
                 pending.written(done)
+                self._in_hand -= len(done)
 
     async def _finish(self, lease_id: str, done: Sequence[Finished]) -> int:
         pause = self._poll_seconds
@@ -213,6 +232,8 @@ class _Pending:
         self.running: set[asyncio.Task[list[Finished]]] = set()
         self._asked: dict[asyncio.Task[list[Finished]], Sequence[Analysis]] = {}
         self._unwritten = {analysis.id: analysis for analysis in claim.analyses}
+        self.left = len(claim.analyses)
+        """Analyses that still count as being in the worker's hands."""
 
     def start(self, asked: Sequence[Analysis], work: Coroutine[None, None, list[Finished]]) -> None:
         task = asyncio.ensure_future(work)
@@ -225,6 +246,7 @@ class _Pending:
         return [item for task in done if not task.cancelled() for item in task.result()]
 
     def written(self, items: Sequence[Finished]) -> None:
+        self.left -= len(items)
         for item in items:
             self._unwritten.pop(item.analysis.id, None)
 

@@ -1,13 +1,12 @@
 """The database: engines for SQLite and PostgreSQL, reads, and writes that carry their events."""
 
 import asyncio
-import json
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import orjson
 from sqlalchemy import event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
@@ -17,6 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from opsin.core.errors import ConfigurationError, MissingExtra, StorageError
 from opsin.storage.event_log import NewEvent, append_events
+from opsin.storage.json_text import dump_json, load_json
 
 _SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -30,6 +30,22 @@ _SQLITE_PRAGMAS = (
 )
 
 _BLOB_LOCK = 0x6F7073696C
+
+
+class _SqliteConnection(sqlite3.Connection):
+    """Ends its transaction when closed.
+
+    SQLite keeps a closed connection, and its write lock, for as long as somebody holds a cursor
+    with rows left; the traceback of a cancelled caller is such a somebody.
+    """
+
+    def close(self) -> None:
+        try:
+            with suppress(sqlite3.ProgrammingError):  # a cancelled caller closes a second time
+                if self.in_transaction:
+                    self.rollback()
+        finally:
+            super().close()
 
 
 class Transaction:
@@ -157,21 +173,6 @@ def connect_without_pool(url: URL) -> AsyncEngine:
     return _engine(url, poolclass=NullPool)
 
 
-def dump_json(value: Any) -> str:
-    """JSON text; integers beyond 64 bits are written too."""
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def load_json(text: str | bytes) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return json.loads(text)
-
-
 def _engine(url: URL, **options: Any) -> AsyncEngine:
     try:
         return create_async_engine(
@@ -182,7 +183,13 @@ def _engine(url: URL, **options: Any) -> AsyncEngine:
 
 
 def _sqlite_engine(url: URL, *, begin: str, pool_size: int) -> AsyncEngine:
-    engine = _engine(url, pool_size=pool_size, max_overflow=0, pool_timeout=60)
+    engine = _engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=60,
+        connect_args={"factory": _SqliteConnection},
+    )
 
     def on_begin(connection: Any) -> None:
         connection.exec_driver_sql(begin)

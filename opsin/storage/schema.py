@@ -1,6 +1,8 @@
 """Brings the database's tables to the newest version, and tells which version it has."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -8,6 +10,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from opsin.core.errors import StorageError
@@ -35,8 +38,9 @@ async def current_revision(url: str) -> str | None:
     """The revision the database is at; None for an empty one."""
     engine = connect_without_pool(database_url(url))
     try:
-        async with engine.connect() as connection:
-            return await connection.run_sync(_revision)
+        with _storage_errors():
+            async with engine.connect() as connection:
+                return await connection.run_sync(_revision)
     finally:
         await engine.dispose()
 
@@ -48,17 +52,29 @@ async def upgrade(url: str) -> tuple[str | None, str]:
     """
     engine = connect_without_pool(database_url(url))
     try:
-        for attempt in range(_ATTEMPTS):
-            try:
-                async with engine.connect() as connection:
-                    return await _upgrade(connection)
-            except OSError:
-                if attempt == _ATTEMPTS - 1:
-                    raise StorageError("the database cannot be reached") from None
-                await asyncio.sleep(0.25)
-        raise AssertionError("unreachable")
+        with _storage_errors():
+            for _ in range(_ATTEMPTS - 1):
+                try:
+                    async with engine.connect() as connection:
+                        return await _upgrade(connection)
+                except OSError:
+                    await asyncio.sleep(0.25)
+            async with engine.connect() as connection:
+                return await _upgrade(connection)
     finally:
         await engine.dispose()
+
+
+@contextmanager
+def _storage_errors() -> Iterator[None]:
+    """For whoever starts a server: in the database's own words, where it has any."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError("the database cannot be reached") from error
+    except DBAPIError as error:
+        reason = str(error.orig).partition("\n")[0]
+        raise StorageError(f"the database cannot be used: {reason}") from error
 
 
 async def _upgrade(connection: AsyncConnection) -> tuple[str | None, str]:

@@ -42,7 +42,7 @@ BAD: dict[str, tuple[Callable[[], bytes], type[OpsinError], str]] = {
     "last byte missing": (lambda: noise_jpeg()[:-1], InvalidImage, "truncated"),
     "header alone": (lambda: noise_jpeg()[:20], InvalidImage, "JPEG"),
     "damaged": (lambda: solid_png().replace(b"IDAT", b"IDAX"), InvalidImage, "PNG"),
-    "60,000 x 60,000": (huge_png_header, InvalidImage, "60000 x 60000"),
+    "60,000 x 60,000": (huge_png_header, InvalidImage, "100,000,000 pixels"),
     "script": (lambda: b"<svg xmlns='http://www.w3.org/2000/svg'/>", InvalidImage, "not an image"),
 }
 

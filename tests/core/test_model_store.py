@@ -322,10 +322,10 @@ def test_two_pulls_of_one_file_do_not_mix(tmp_path: Path, origin: Origin) -> Non
 
 def test_offline_downloads_nothing_and_says_what_to_do(tmp_path: Path, origin: Origin) -> None:
     store = ModelStore(tmp_path, offline=True)
-    with pytest.raises(ConfigurationError, match="opsin models install tiny FILE"):
+    with pytest.raises(ConfigurationError, match="opsin models import tiny FILE"):
         store.pull(required(origin.url))
     assert origin.ranges == []
-    assert "opsin models install tiny FILE" in (store.missing(operation(required())) or "")
+    assert "opsin models import tiny FILE" in (store.missing(operation(required())) or "")
     (tmp_path / "tiny.pth").write_bytes(WEIGHTS)
     assert store.pull(required(origin.url)).fingerprint == DIGEST
 

@@ -361,6 +361,20 @@ async def test_local_files_are_private_and_nothing_is_left_over(tmp_path: Path) 
     assert list((tmp_path / "incoming").iterdir()) == []
 
 
+async def test_what_a_killed_writer_left_is_discarded_when_it_is_old(tmp_path: Path) -> None:
+    store = open_blob_store(f"file://{tmp_path}")
+    now = datetime.now(UTC)
+    assert await store.discard_unfinished(now) == 0  # before anything was written at all
+    await store.put("kept", pieces(b"x"))
+    for name, age in (("old", 2 * HOUR), ("young", timedelta(minutes=1))):
+        left = tmp_path / "incoming" / name
+        left.write_bytes(b"half")
+        os.utime(left, ((now - age).timestamp(),) * 2)
+    assert await store.discard_unfinished(now - HOUR) == 1
+    assert [path.name for path in (tmp_path / "incoming").iterdir()] == ["young"]
+    assert await store.read("kept") == b"x"
+
+
 def test_content_key() -> None:
     digest = hashlib.sha256(b"").hexdigest()
     assert content_key(digest) == f"sha256/e3/{digest[2:]}"

@@ -171,3 +171,19 @@ def test_what_is_no_id(text: object) -> None:
 def test_an_id_has_one_form() -> None:
     expected = "01980000-0000-7000-8000-000000000abc"
     assert canonical_id("01980000000070008000000000000ABC") == expected
+
+
+async def test_a_closed_connection_lets_go_of_sqlites_lock(tmp_path: Path) -> None:
+    """Also when somebody still holds a cursor, as the traceback of a cancelled caller does."""
+    database = Database(f"sqlite:///{tmp_path / 'locked.sqlite3'}")
+    with pytest.raises(asyncio.CancelledError):
+        async with database.write() as transaction:
+            raw = await transaction.connection.get_raw_connection()
+            assert raw.driver_connection is not None
+            cursor = await raw.driver_connection.execute("SELECT 1 UNION SELECT 2")
+            await transaction.connection.invalidate()  # SQLAlchemy, when a caller is cancelled
+            raise asyncio.CancelledError
+    async with asyncio.timeout(5), database.write() as transaction:
+        await transaction.connection.execute(text("SELECT 1"))
+    del cursor
+    await database.close()

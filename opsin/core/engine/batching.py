@@ -41,14 +41,19 @@ class Ticket:
     A step of priority is worth one second of waiting: the urgent go first, nobody starves.
     """
 
-    __slots__ = ("entry", "item", "owner", "prepared", "then")
+    __slots__ = ("arrival", "item", "order", "owner", "prepared", "then")
 
     def __init__(self, item: Item[Any], owner: Owner, now: float, then: "Answered") -> None:
         self.item = item
         self.owner = owner
         self.then = then
         self.prepared: Any = item
-        self.entry: Entry = (now - owner.priority, next(_arrivals), self)
+        self.order = now - owner.priority
+        self.arrival = next(_arrivals)
+
+    def entry(self) -> "Entry":
+        """Made when needed: kept here it would be a cycle, and pixels would outlive their use."""
+        return self.order, self.arrival, self
 
     def is_over(self, now: float) -> bool:
         return self.owner.closed or self.owner.deadline <= now
@@ -111,7 +116,7 @@ class RunnerQueue:
         self.active = False
         self.batches = self.items = self.running = 0
         self._ahead = ahead
-        self._in_preparation = 0
+        self.in_preparation = 0
         self._unprepared: list[Entry] = []
         # By batch key, few enough to search: a runner with keys has few items ready at a time.
         self._ready: list[tuple[Hashable, list[Entry]]] = []
@@ -119,31 +124,31 @@ class RunnerQueue:
     @property
     def waiting(self) -> int:
         """Items that wait for their batch."""
-        return len(self._unprepared) + self._in_preparation + self._ready_count()
+        return len(self._unprepared) + self.in_preparation + self._ready_count()
 
     def add(self, ticket: Ticket) -> None:
-        heappush(self._unprepared, ticket.entry)
+        heappush(self._unprepared, ticket.entry())
 
     def next_to_prepare(self) -> Ticket | None:
         """The item to prepare now; None while enough wait ready, for they take memory."""
         if not self._unprepared:
             return None
         window = max(self._ahead, 2 * self.size.current)
-        if self._in_preparation + self._ready_count() >= window:
+        if self.in_preparation + self._ready_count() >= window:
             return None
-        self._in_preparation += 1
+        self.in_preparation += 1
         return heappop(self._unprepared)[2]
 
     def preparation_ended(self) -> None:
-        self._in_preparation -= 1
+        self.in_preparation -= 1
 
     def add_ready(self, ticket: Ticket, key: Hashable = None) -> None:
         """The only place where keys are compared, which is the plugin's code and may raise."""
         for other, entries in self._ready:
             if other == key:
-                heappush(entries, ticket.entry)
+                heappush(entries, ticket.entry())
                 return
-        self._ready.append((key, [ticket.entry]))
+        self._ready.append((key, [ticket.entry()]))
 
     def head(self) -> Entry | None:
         """The ready item whose turn it is."""
@@ -214,7 +219,8 @@ class FairShare:
             turn = queue.used - head[2].owner.priority
             if best is None or (turn, head) < best[:2]:
                 best = turn, head, queue
-        if best is None:
+        if best is None:  # all start level again, also the one that was alone until now
+            self._level = max((queue.used for queue in self.queues), default=0.0)
             return None
         self._level = max(self._level, best[2].used)
         return best[2]

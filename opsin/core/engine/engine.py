@@ -51,7 +51,7 @@ class Engine:
         self._loader = Loader(host, models, check_device_name(device))
         self._load_pause = load_pause
         self._mailbox = Mailbox()
-        self._pool = CpuPool(cpu_threads or len(os.sched_getaffinity(0)))
+        self._pool = CpuPool(cpu_threads or _usable_cores())
         self._lanes = Lanes(self._pool, self._post)
         self._decoder = Decoder(self._pool, self._mailbox, limits, picture_memory)
         self._admission = Admission(queue_limit)
@@ -167,9 +167,12 @@ class Engine:
                 for slot in self._slots.values():
                     slot.discard(plan)
             if picture is not None:
-                self._decoder.release(picture)
+                pass
             self._plans.discard(plan)
             self._admission.leave(items)
+            # An error's traceback holds this frame: it must not lead back to the error's future,
+            # or the pixels would stay until the garbage collector finds the cycle.
+            del plan, picture, timer
 
     def _enter(self, loop: asyncio.AbstractEventLoop, deadline: float | None) -> None:
         if self._closed:
@@ -200,3 +203,9 @@ class Engine:
         self._pool.close(until)
         for slot in self._slots.values():
             slot.join(until)
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

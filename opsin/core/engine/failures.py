@@ -16,13 +16,14 @@ _HIDDEN = (
     (re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]*://[^\s'\"<>]+"), "<address>"),
     (re.compile(r"(?i)\b(password|passwd|token|secret|api[_-]?key|authorization)\b\s*[=:]\s*\S+"),
      r"\1=<hidden>"),
+    (re.compile(r"(['\"])(?:~|[A-Za-z]:)?[/\\][^'\"]*\1"), "<path>"),
     (re.compile(r"\b0x[0-9a-fA-F]+\b"), "<address>"),
     (re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"), "<address>"),
-    (re.compile(r"\b[\w-]+(?:\.[\w-]+)*:\d{2,5}\b"), "<address>"),
+    (re.compile(r"(?<![\w.-])(?:localhost|[\w-]+(?:\.[\w-]+)+):\d{2,5}\b"), "<address>"),
     (re.compile(r"(?:\b[A-Za-z]:)?\\[^\s'\"<>|,;)\]}]+"), "<path>"),
     (re.compile(r"(?<![\w/<])~?/[^\s'\"<>|,;)\]}]+"), "<path>"),
-    (re.compile(r"(?<![\w/])\.{0,2}[\w.-]+(?:/[\w.-]+)+\.\w+"), "<path>"),
-    (re.compile(r"\b(?=[\w+=-]*\d)(?=[\w+=-]*[A-Za-z])[\w+=-]{32,}"), "<hidden>"),
+    (re.compile(r"(?<![\w./-])[\w.-]+(?:/[\w.-]+)+\.\w+"), "<path>"),
+    (re.compile(r"(?<![\w+=-])(?=[\w+=-]*\d)(?=[\w+=-]*[A-Za-z])[\w+=-]{32,}"), "<hidden>"),
 )  # fmt: skip
 
 
@@ -30,7 +31,7 @@ def safe_text(error: BaseException) -> str:
     """`Type: text` for a caller's eyes, on one line, shortened."""
     kind = type(error).__name__
     # Errors that crossed a process carry the other side's traceback in their text.
-    text = _text(error)[: 10 * _LONGEST].partition("Traceback (most recent call last)")[0]
+    text = _text(error)[: 5 * _LONGEST].partition("Traceback (most recent call last)")[0]
     for pattern, instead in _HIDDEN:
         text = pattern.sub(instead, text)
     text = "".join(c if c.isprintable() else " " for c in text)
@@ -46,6 +47,8 @@ def as_opsin_error(error: BaseException, what: str) -> OpsinError:
     `what` names the culprit (`operation 'caption'`); the full text goes to the log only.
     """
     if isinstance(error, OpsinError):
+        # Outcomes live long; the frames that raised hold pictures, batches and half a model.
+        error.__traceback__ = error.__context__ = error.__cause__ = None
         return error
     logger.error("%s failed", what, exc_info=error)
     return OperationFailed(f"{what} failed: {safe_text(error)}")

@@ -6,7 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opsin.core.engine.batching import Completed, Failure, FairShare, Owner, RunnerQueue, Ticket
 from opsin.core.engine.execution import run_batch
@@ -105,17 +105,16 @@ class Lane(ABC):
 
     def _run(self, queue: RunnerQueue, tickets: list[Ticket]) -> None:
         started = time.monotonic()
-        answers: list[Any] = []
         try:
             batch = [ticket.prepared for ticket in tickets]
             answers = run_batch(queue.loaded.runner, batch, queue.loaded.what, queue.size)
-        finally:  # even when this thread is being ended, the items leave with an answer each
-            if not answers:
-                answers = [_stopped(queue.loaded)] * len(tickets)
-            seconds = time.monotonic() - started
-            with self._changed:
-                queue.ran(len(tickets), seconds)
-            self._post(Completed(queue, tickets, answers, started, seconds))
+        except BaseException:  # somebody ends this thread: the items still leave with an answer
+            logger.critical("running %s was cut short", queue.loaded.what, exc_info=True)
+            answers = [_stopped(queue.loaded)] * len(tickets)
+        seconds = time.monotonic() - started
+        with self._changed:
+            queue.ran(len(tickets), seconds)
+        self._post(Completed(queue, tickets, answers, started, seconds))
 
     def _collapse(self, error: BaseException) -> None:
         """Our own bookkeeping failed: what waits gets an answer now, and the lane goes on."""

@@ -199,6 +199,8 @@ class RunnerSlot:
             self._failure = as_opsin_error(error, f"loading {described(self.loadable)}")
             self._retry_at = time.monotonic() + min(self._pause * 2**self._failures, LONGEST_PAUSE)
             self._failures += 1
+            if isinstance(answer, LoadedRunner):
+                answer.close()
             _fail(waiting, self._failure)
         else:
             self._failure, self._failures = None, 0

@@ -180,6 +180,14 @@ class BlobStore(ABC):
     def list(self, prefix: str = "") -> AsyncGenerator[BlobStat, None]:
         """Every blob whose key starts with `prefix` (as text, not as a folder), in no order."""
 
+    async def discard_unfinished(self, before: datetime) -> int:
+        """Remove what writers that died left behind and last touched before then; how many.
+
+        S3 keeps the parts of such uploads until a lifecycle rule of the bucket removes them: in a
+        shared bucket only its owner knows whose they are.
+        """
+        return 0
+
     async def presign_put(
         self, key: str, *, content_type: str, expires_in: timedelta
     ) -> PresignedUpload | None:

@@ -32,8 +32,8 @@ class LocalBlobStore(BlobStore):
     """A folder with `objects` (the blobs) and `incoming` (files being written).
 
     The key `a/b` is the file `objects/a/b.blob`: the suffix lets `a` be a blob beside `a/b`, as it
-    can be in S3.  A process that dies while writing leaves its file in `incoming`; whoever sweeps
-    may delete what is old there.  Files are readable by the server's own user only.
+    can be in S3.  A process that dies while writing leaves its file in `incoming`, until
+    `discard_unfinished`.  Files are readable by the server's own user only.
     """
 
     def __init__(self, root: Path) -> None:
@@ -104,6 +104,9 @@ class LocalBlobStore(BlobStore):
             folders += below
             for stat in found:
                 yield stat
+
+    async def discard_unfinished(self, before: datetime) -> int:
+        return await _in_thread(_discard_old, self._incoming, before.timestamp())
 
     def _path(self, key: str) -> Path:
         *above, name = check_key(key).split("/")
@@ -239,6 +242,19 @@ def _scan(
                 except FileNotFoundError:
                     continue  # deleted while we looked
     return found, below
+
+
+def _discard_old(folder: Path, before: float) -> int:
+    """Remove the files of a folder last written before then; gives how many."""
+    discarded = 0
+    for path in folder.glob("*"):
+        try:
+            if path.stat().st_mtime < before:
+                path.unlink()
+                discarded += 1
+        except FileNotFoundError:
+            continue  # its writer was not dead after all, or somebody else was quicker
+    return discarded
 
 
 def _blob_stat(key: str, found: os.stat_result) -> BlobStat:

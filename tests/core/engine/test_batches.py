@@ -44,7 +44,7 @@ async def test_while_the_device_is_busy_the_next_batch_gathers_from_all_requests
     bench, script = workbench(operation), operation.script
     requests = [await bench.occupy(script, bench.task(mark=0))]
     requests += [bench.begin(bench.task(mark=n)) for n in range(1, 7)]
-    await until(lambda: bench.statistics().queued == 6)
+    await bench.queued(6)
     assert script.marks == [[0]]  # it started at once, alone
     script.running.open()
     for n, analyzed in enumerate(await asyncio.gather(*requests)):
@@ -62,7 +62,7 @@ async def test_only_equal_keys_share_a_batch(workbench: MakeWorkbench) -> None:
     bench, script = workbench(operation), operation.script
     first = await bench.occupy(script, bench.task(mark=0))
     rest = bench.begin(*(bench.task(mark=n, key=n % 2) for n in range(1, 7)))
-    await until(lambda: bench.statistics().queued == 6)
+    await bench.queued(6)
     script.running.open()
     await asyncio.gather(first, rest)
     assert sorted(map(sorted, script.marks[1:])) == [[1, 3, 5], [2, 4, 6]]
@@ -93,7 +93,7 @@ async def test_a_light_runner_gathers_batches_as_well(workbench: MakeWorkbench) 
     bench = workbench(operation, cpu_threads=3)
     first = await bench.occupy(operation.script, bench.task(mark=0))
     rest = bench.begin(*(bench.task(mark=n) for n in range(1, 11)))
-    await until(lambda: bench.statistics().queued == 10)
+    await bench.queued(10)
     operation.script.running.open()
     await asyncio.gather(first, rest)
     assert [len(batch) for batch in operation.script.marks] == [1, 8, 2]
@@ -121,7 +121,7 @@ async def test_a_bad_item_fails_alone_among_strangers(workbench: MakeWorkbench) 
     bench, script = workbench(operation), operation.script
     first = await bench.occupy(script, bench.task(mark=0))
     requests = [bench.begin(bench.task(mark=n)) for n in range(1, 9)]
-    await until(lambda: bench.statistics().queued == 8)
+    await bench.queued(8)
     script.running.open()
     outcomes = [(await request).outcomes[0] for request in (first, *requests)]
     assert [o.status for o in outcomes].count(TaskStatus.ERROR) == 2
@@ -160,7 +160,7 @@ async def test_preparing_goes_wrong_for_one_item_only(workbench: MakeWorkbench) 
     bench = workbench(operation)
     first = await bench.occupy(operation.script, bench.task(mark=0))
     rest = bench.begin(*(bench.task(mark=n) for n in (5, 6)))
-    await until(lambda: bench.statistics().queued == 2)
+    await bench.queued(2)
     bad = await bench.run(*(bench.task(mark=n) for n in range(1, 5)))
     assert [message_of(outcome) for outcome in bad.outcomes] == [
         f"{WHAT} failed: ValueError: cannot be prepared",
@@ -257,7 +257,7 @@ async def test_a_higher_priority_goes_first(workbench: MakeWorkbench) -> None:
     for mark, priority in ((1, 0), (2, 9), (3, -9), (4, 9)):
         requests.append(bench.begin(bench.task(mark=mark), priority=priority))
         await asyncio.sleep(0)
-    await until(lambda: bench.statistics().queued == 4)
+    await bench.queued(4)
     script.running.open()
     await asyncio.gather(*requests)
     assert script.marks == [[0], [2], [4], [1], [3]]

@@ -4,15 +4,19 @@ from typing import Any
 
 import pytest
 
+from opsin.core.availability import Availability
 from opsin.core.contract import Box, MissingRegion, Operation, Region, Target
 from opsin.core.engine import Outcome, TaskStatus
 from opsin.core.errors import InvalidInput, OperationFailed, OperationUnavailable, PluginError
 from opsin.core.regions import NO_PERSON_DETECTOR, NO_PERSON_FOR_FACE
 from opsin.core.testing import FakeFinder, FakeOperation, FakeRunner, Script
 from tests.core.engine.conftest import MakeWorkbench
-from tests.core.engine.workbench import Plain, Workbench, decoded, message_of, result_of
+from tests.core.engine.workbench import Plain, Workbench, decoded, message_of, result_of, until
 
 PERSON, FACE = Target.PROMINENT_PERSON, Target.PROMINENT_FACE
+
+
+CONTEXTS = [(PERSON, "prominent_person"), (FACE, "prominent_person"), (FACE, "whole_image")]
 
 
 def box(x_min: int, y_min: int, x_max: int, y_max: int) -> Box:
@@ -123,9 +127,6 @@ async def test_without_a_person_the_whole_image_is_used_and_the_note_says_so(
     assert sum(map(len, face.script.batches)) == 1  # the same search, in effect
 
 
-CONTEXTS = [(PERSON, "prominent_person"), (FACE, "prominent_person"), (FACE, "whole_image")]
-
-
 async def test_without_a_face_the_task_is_skipped(workbench: MakeWorkbench) -> None:
     operation = FakeOperation()
     bench = workbench(persons(), FakeFinder(FACE, None), operation)
@@ -160,19 +161,17 @@ async def test_an_operation_that_does_not_crop_sees_the_picture_and_the_region(
 
 
 async def test_an_empty_box_is_no_region_and_a_box_is_clipped(workbench: MakeWorkbench) -> None:
-    bench = workbench(persons(box(90, 90, 300, 300)), FakeFinder(FACE, box(3, 3, 3, 9)), FAKE)
+    bench = workbench(
+        persons(box(90, 90, 300, 300)), FakeFinder(FACE, box(3, 3, 3, 9)), FakeOperation()
+    )
     person, face = await ask(bench, {"target": PERSON}, {"target": FACE})
     assert result_of(person).region == box(90, 90, 100, 100)
     assert face.status is TaskStatus.SKIPPED
 
 
-FAKE = FakeOperation()
-
-
 async def test_without_a_person_detector_the_face_is_looked_for_in_the_whole_image(
     workbench: MakeWorkbench,
 ) -> None:
-    unavailable = persons(requires=("surely_not_installed",))
     unavailable = FakeFinder(PERSON, THE_PERSON, requires=("surely_not_installed",))
     for finders in ((unavailable,), ()):
         bench = workbench(*finders, faces(), FakeOperation())
@@ -184,8 +183,6 @@ async def test_without_a_person_detector_the_face_is_looked_for_in_the_whole_ima
 
 
 async def test_the_reason_is_the_one_that_availability_gives(workbench: MakeWorkbench) -> None:
-    from opsin.core.availability import Availability
-
     finder = FakeFinder(FACE, None, requires=("surely_not_installed",), extra="opsin[models]")
     missing = FakeOperation("missing", requires=("surely_not_installed",))
     bench = workbench(finder, FakeOperation(), missing)
@@ -244,9 +241,7 @@ async def test_searches_of_several_requests_share_batches(workbench: MakeWorkben
     first = await bench.occupy(person.script, task)
     rest = [bench.begin(task, source=decoded(100, 100)) for _ in range(5)]
     finder = "region finder 'fake_prominent_person'"
-    from tests.core.engine.workbench import until
-
-    await until(lambda: bench.statistics(finder).queued == 5)
+    await bench.queued(5, finder)
     person.script.running.open()
     for request in (first, *rest):
         await request
@@ -271,8 +266,7 @@ async def test_the_operation_is_loaded_while_its_region_is_looked_for(
     person, operation = persons(), FakeOperation()
     bench = workbench(person, operation)
     request = await bench.occupy(person.script, bench.task(target=PERSON))
-    operation.script.loading.close()
-    await operation.script.loading.arrival()
-    operation.script.loading.open()
+    await until(lambda: operation.script.loads == 1)
+    assert not request.done()
     person.script.running.open()
     await request

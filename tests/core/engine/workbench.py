@@ -85,8 +85,19 @@ class Workbench:
         await script.running.arrival()
         return request
 
+    async def queued(self, items: int, name: str = "operation 'fake'") -> None:
+        """Wait until so many items wait for the runner, and no thread is preparing any."""
+
+        def settled() -> bool:
+            queues = [slot.queue for slot in self.engine._slots.values() if slot.queue]
+            preparing = sum(queue.in_preparation for queue in queues)
+            return self.statistics(name).queued == items and not preparing
+
+        await until(settled)
+
     def statistics(self, name: str = "operation 'fake'") -> RunnerStatistics:
-        return {s.name: s for s in self.engine.statistics()}[name]
+        never_asked = RunnerStatistics(name, None, 0, 0, 0, 0, 0.0, 0, 0)
+        return {s.name: s for s in self.engine.statistics()}.get(name, never_asked)
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -1,0 +1,94 @@
+"""Device names, and that torch is imported only for a runner that needs it."""
+
+import subprocess
+import sys
+import types
+
+import pytest
+
+from opsin.core.engine import Engine, device
+from opsin.core.engine.device import check_device_name, release_cached_memory, resolve_device
+from opsin.core.errors import ConfigurationError
+from tests.core.engine.workbench import host_of
+
+
+def fake_torch(devices: int) -> types.ModuleType:
+    torch = types.ModuleType("torch")
+    torch.emptied = 0  # type: ignore[attr-defined]
+
+    def empty_cache() -> None:
+        torch.emptied += 1  # type: ignore[attr-defined]
+        raise RuntimeError("CUDA error: the device is lost")
+
+    torch.cuda = types.SimpleNamespace(  # type: ignore[attr-defined]
+        is_available=lambda: devices > 0, device_count=lambda: devices, empty_cache=empty_cache
+    )
+    return torch
+
+
+@pytest.mark.parametrize(
+    ("name", "devices", "resolved"),
+    [
+        ("auto", 0, "cpu"),
+        ("auto", 2, "cuda:0"),
+        ("cpu", 2, "cpu"),
+        ("cuda", 2, "cuda:0"),
+        ("cuda:1", 2, "cuda:1"),
+        ("cuda", 0, None),
+        ("cuda:2", 2, None),
+    ],
+)
+def test_a_name_means_a_device_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch, name: str, devices: int, resolved: str | None
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", fake_torch(devices))
+    monkeypatch.setattr(device, "find_spec", lambda name: object())
+    if resolved is None:
+        with pytest.raises(ConfigurationError, match=f"torch sees {devices} CUDA devices"):
+            resolve_device(name)
+    else:
+        assert resolve_device(name) == resolved
+
+
+def test_without_torch_there_is_only_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "find_spec", lambda name: None)
+    assert resolve_device("auto") == "cpu"
+    with pytest.raises(ConfigurationError):
+        resolve_device("cuda")
+
+
+@pytest.mark.parametrize("name", ["", "gpu", "cuda:", "cuda:x", "CPU", "cpu ", "cuda:0\n"])
+def test_other_names_are_refused_when_the_engine_is_made(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="OPSIN_DEVICE"):
+        check_device_name(name)
+    with pytest.raises(ConfigurationError, match="OPSIN_DEVICE"):
+        Engine(host_of(), None, device=name)  # type: ignore[arg-type]  # never reached
+
+
+def test_giving_memory_back_never_fails_and_never_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = fake_torch(1)
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    release_cached_memory()
+    assert torch.emptied == 1
+    monkeypatch.delitem(sys.modules, "torch")
+    release_cached_memory()
+    assert "torch" not in sys.modules
+
+
+def test_an_engine_at_work_imports_no_torch() -> None:
+    code = """if True:
+        import asyncio, sys, tempfile
+        from pathlib import Path
+        from opsin.core.testing import FakeOperation
+        from tests.core.engine.workbench import Workbench, marks_of
+
+        async def main():
+            bench = Workbench(Path(tempfile.mkdtemp()), FakeOperation(), device="auto")
+            assert marks_of(await bench.run(bench.task(mark=1))) == [1]
+            await bench.engine.close()
+
+        asyncio.run(main())
+        heavy = {"torch", "fastapi", "starlette", "strawberry", "sqlalchemy"} & set(sys.modules)
+        assert not heavy, heavy
+    """
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
