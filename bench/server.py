@@ -24,17 +24,7 @@ def running_server(folder: Path, **settings: str) -> Iterator[httpx.Client]:
         for name, value in ({"data_dir": str(folder), "log_level": "error"} | settings).items()
     }
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "uvicorn",
-            "--factory",
-            "opsin.app:create_app",
-            "--log-level",
-            "error",
-            "--port",
-            str(port),
-        ],
+        [sys.executable, "-m", "opsin", "serve", "--port", str(port)],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

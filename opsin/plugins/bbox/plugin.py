@@ -110,6 +110,8 @@ class PersonFinder(RegionFinder):
 
     def __init__(self, score_threshold: float = DEFAULT_THRESHOLD) -> None:
         self.score_threshold = score_threshold
+        if score_threshold != DEFAULT_THRESHOLD:
+            self.version = f"1+score_threshold={score_threshold:g}"
 
     def load(self, context: LoadContext) -> Runner[Params, Region | None]:
         from opsin.plugins.bbox.runner import PersonRunner
