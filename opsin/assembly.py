@@ -20,6 +20,9 @@ from opsin.core.images import Images
 from opsin.core.imaging import ImageLimits
 from opsin.core.immediate import Immediate
 from opsin.core.links import Links, load_or_create_secret
+from opsin.core.model_configuration import ModelConfiguration
+from opsin.core.model_hub import Hub
+from opsin.core.model_inventory import ModelInventory
 from opsin.core.model_store import ModelStore
 from opsin.core.plugin_host import PluginHost, PluginSource
 from opsin.core.use_cases import UseCases
@@ -77,6 +80,20 @@ def image_limits(settings: Settings) -> ImageLimits:
     )
 
 
+def open_models(settings: Settings, host: PluginHost) -> ModelStore:
+    """The models that this installation's plugins need, as the operator has configured them."""
+    configuration = ModelConfiguration.read(settings.models) if settings.models else None
+    store = ModelStore(
+        settings.models_dir,
+        offline=settings.offline,
+        configuration=configuration,
+        hub=Hub(settings.hub_url, settings.hub_token),
+    )
+    # A table may be for a plugin that is disabled or has failed: that must not stop the others.
+    ModelInventory(store, host).check(strict=not host.failures and not settings.disabled_plugins)
+    return store
+
+
 def build_engine(settings: Settings, host: PluginHost, models: ModelStore) -> Engine:
     return Engine(
         host,
@@ -92,7 +109,7 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
     """Every part; nothing is opened or started yet."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     host = discover_plugins(settings, more_plugins)
-    models = ModelStore(settings.models_dir, offline=settings.offline)
+    models = open_models(settings, host)
     database = Database(settings.resolved_database_url)
     blobs = open_blob_store(settings.resolved_blob_url, s3=_s3_options(settings))
     engine = build_engine(settings, host, models)

@@ -2,7 +2,6 @@
 
 import ipaddress
 import os
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -71,6 +70,15 @@ class Settings(BaseSettings):
     device: str = Field("auto", description="`auto`, `cpu`, `cuda` or `cuda:N`")
     queue_limit: int = Field(4096, ge=1, description="items waiting in the engine before 503")
     cpu_threads: int | None = Field(None, ge=1, description="decoding threads; default: all cores")
+    models: Path | None = Field(
+        None, description="TOML file that says which models serve which operations"
+    )
+    hub_url: str = Field(
+        "https://huggingface.co", description="hub of model repositories, or a mirror of it"
+    )
+    hub_token: str | None = Field(
+        None, description="token for gated and private repositories", repr=False
+    )
     offline: bool = Field(False, description="never download model weights")
     disabled_plugins: CommaList = Field((), description="plugins not to load, by name")
     strict_plugins: bool = Field(False, description="a failing plugin stops the start")
@@ -101,13 +109,13 @@ class Settings(BaseSettings):
         "info", description="least severe log line written"
     )
 
-    @cached_property
+    @property
     def resolved_database_url(self) -> str:
         if self.database_url:
             return self.database_url
         return f"sqlite:///{(self.data_dir / 'opsin.sqlite3').resolve()}"
 
-    @cached_property
+    @property
     def resolved_blob_url(self) -> str:
         return self.blob_url or (self.data_dir / "blobs").resolve().as_uri()
 

@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from sqlalchemy.engine import make_url
 from opsin.app import create_app
 from opsin.assembly import Parts, assemble
 from opsin.core.access import Principal
+from opsin.core.plugin_host import PluginSource
 from opsin.settings import Settings
 from opsin.storage.database import connect_without_pool, database_url
 from opsin.storage.schema import upgrade
@@ -54,9 +55,7 @@ def postgres() -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def any_database_url(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> AsyncIterator[str]:
+async def any_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
     """An empty, migrated database of each kind."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path / 'opsin.sqlite3'}"
@@ -65,12 +64,13 @@ async def any_database_url(
         return
     server_url = request.getfixturevalue("postgres")
     name = f"test_{os.getpid()}_{next(_numbers)}"
-    await _administer(server_url, f"CREATE DATABASE {name} TEMPLATE template_opsin")
+    await administer(server_url, f"CREATE DATABASE {name} TEMPLATE template_opsin")
     yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
-    await _administer(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+    await administer(server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-async def _administer(url: str, statement: str) -> None:
+async def administer(url: str, statement: str) -> None:
+    """Run a statement that no transaction may hold."""
     engine = connect_without_pool(database_url(url))
     async with engine.connect() as connection:
         autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -159,11 +159,17 @@ async def live(settings: Settings) -> AsyncIterator[LiveServer]:
 
 @contextlib.asynccontextmanager
 async def serve(
-    settings: Settings, headers: dict[str, str] | None = None
+    settings: Settings,
+    headers: dict[str, str] | None = None,
+    more_plugins: Sequence[PluginSource] = (),
 ) -> AsyncIterator[LiveServer]:
     """A real server for these settings on a free port."""
     config = uvicorn.Config(
-        create_app(settings), host="127.0.0.1", port=0, log_level="warning", ws="websockets-sansio"
+        create_app(settings, more_plugins),
+        host="127.0.0.1",
+        port=0,
+        log_level="warning",
+        ws="websockets-sansio",
     )
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
@@ -176,7 +182,8 @@ async def serve(
     async with httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60
     ) as client:
-        yield LiveServer(client, port)
-    server.should_exit = True
-    await running
-
+        try:
+            yield LiveServer(client, port)
+        finally:
+            server.should_exit = True
+            await running

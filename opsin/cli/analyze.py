@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _IN_FLIGHT = 32
 """Pictures at once: enough for full batches; the engine bounds what of them is decoded."""
+_CLOSE_SECONDS = 1.0
+"""For a batch that still runs after Ctrl-C; in the end there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,13 @@ def analyze(
 
     Exits with 1 when a picture or a task failed; a task that was skipped has not failed.
     """
+    settings = read_settings(data_dir=data_dir)  # before what takes long to import
+
     from opsin.assembly import build_engine, discover_plugins
     from opsin.cli.analysis_report import describe, has_failed, print_table
     from opsin.core.availability import Availability
     from opsin.core.model_store import ModelStore
 
-    settings = read_settings(data_dir=data_dir)
     host = discover_plugins(settings)
     store = ModelStore(settings.models_dir, offline=settings.offline)
     availability = Availability(host, store)
@@ -141,7 +144,7 @@ async def _run(
                 for _ in range(at_once):
                     group.create_task(work_through())
         finally:
-            await engine.close()
+            await engine.close(_CLOSE_SECONDS)
             fetcher.close()
     return [done[index] for index in range(len(names))]
 

@@ -6,7 +6,7 @@ import typer
 
 from opsin.cli import event_loop
 from opsin.cli.options import DataDir, make_data_dir, read_settings
-from opsin.cli.output import print_line
+from opsin.cli.output import print_line, say
 
 if TYPE_CHECKING:
     from opsin.settings import Settings
@@ -19,10 +19,11 @@ app = typer.Typer(help="The database's tables.", no_args_is_help=True)
 @app.command("upgrade")
 def upgrade(data_dir: DataDir = None) -> None:
     """Bring the tables to the newest revision; servers and workers do this when they start."""
-    from opsin.storage import schema
-
     settings = read_settings(data_dir=data_dir)
     make_data_dir(settings)
+
+    from opsin.storage import schema
+
     before, after = event_loop.run(schema.upgrade(settings.resolved_database_url))
     print_line(f"{before or _EMPTY} -> {after}")
 
@@ -30,17 +31,16 @@ def upgrade(data_dir: DataDir = None) -> None:
 @app.command("current")
 def current(data_dir: DataDir = None) -> None:
     """Print the revision the database is at, and the newest one when that is another."""
+    settings = read_settings(data_dir=data_dir)
+
     from opsin.storage import schema
 
-    settings = read_settings(data_dir=data_dir)
     revision = None
     if _may_be_there(settings):
         revision = event_loop.run(schema.current_revision(settings.resolved_database_url))
     newest = schema.newest_revision()
     print_line(revision or _EMPTY)
     if revision != newest:
-        from opsin.cli.output import say
-
         say(f"the newest revision is {newest}: opsin db upgrade")
 
 

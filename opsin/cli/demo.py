@@ -16,7 +16,7 @@ import typer
 from opsin.cli import event_loop
 from opsin.cli.exit_codes import ExitCode
 from opsin.cli.options import read_settings
-from opsin.cli.output import results, say
+from opsin.cli.output import print_line, results, say
 from opsin.core.errors import ConfigurationError, OperationFailed
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from opsin.cli.demo_picture import LabelledBox
 
 _ANALYSIS_SECONDS = 300
+_SHOWN = 3
+"""Analyses in the answer that is printed."""
+_MOST = 1000
 _LINE = 88
 _DRAWN = Path("opsin-demo.png")
 _STYLES = {"COMPLETED": "green", "FAILED": "red", "CANCELLED": "red"}
@@ -66,7 +69,13 @@ async def _demo(data_dir: Path, given: Path | None) -> bool:
     file = given or demo_picture.portrait()
     picture = demo_picture.displayed(file)  # says what is wrong with it before a server is started
     environment = environment_with(
-        data_dir=str(data_dir), database_url=None, blob_url=None, public_url=None, log_level=None
+        data_dir=str(data_dir),
+        database_url=None,
+        blob_url=None,
+        public_url=None,
+        log_level=None,
+        max_tasks=str(_MOST),
+        graphql_max_page=str(_MOST),
     )
     started = time.perf_counter()
     options = ["--host", "127.0.0.1", "--port", "0", "--auth", "dev", "--worker"]
@@ -87,11 +96,14 @@ async def _demo(data_dir: Path, given: Path | None) -> bool:
                 raise OperationFailed(
                     f"the analyses did not end within {_ANALYSIS_SECONDS} s"
                 ) from None
-            answer = await client.ask(demo_story.READ, dataset=dataset)
+            shown = await client.ask(choice.read_query, dataset=dataset, first=_SHOWN)
+            answer = await client.ask(choice.read_query, dataset=dataset, first=_MOST)
     analyses = demo_story.analyses_of(answer)
     boxes = demo_story.boxes_of(analyses)
     _rule("The answer, in one query")
-    _print_exchange(demo_story.READ, answer)
+    _print_exchange(choice.read_query, shown)
+    if len(analyses) > _SHOWN:
+        _tell(f"first: {_SHOWN} of {len(analyses)} analyses")
     _rule("The picture")
     _show_picture(picture, boxes)
     if choice.unavailable:
@@ -113,15 +125,25 @@ class _EventPrinter:
         self._first = self._first or occurred
         seconds = (occurred - self._first).total_seconds()
         status, analysis = event["status"], event["analysis"]
-        line = [f"+{seconds:5.2f} s  ", (f"{status:<10}", _STYLES.get(status, "cyan"))]
-        _tell(*line, "  ", analysis["taskId"], "  ", analysis["errorMessage"] or "")
+        # The analysis is shown as it is now, the status as it was when this happened.
+        reason = analysis["errorMessage"] if status == "FAILED" else None
+        _tell(
+            f"+{seconds:5.2f} s  ",
+            (f"{status:<10}", _STYLES.get(status, "cyan")),
+            f"  {analysis['taskId']}",
+            f": {reason}" if reason else "",
+        )
 
 
 def _print_exchange(query: str, answer: dict[str, Any]) -> None:
     from rich.syntax import Syntax
 
+    console = results()
     for text, language in ((query, "graphql"), (_folded(answer), "json")):
-        results().print(Syntax(text, language, theme="ansi_dark", word_wrap=True))
+        if console.is_terminal:
+            console.print(Syntax(text, language, theme="ansi_dark", word_wrap=True))
+        else:
+            print_line(text)  # as it is: a line that is broken would not be JSON
 
 
 def _folded(value: Any, indent: int = 0) -> str:

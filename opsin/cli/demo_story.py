@@ -12,7 +12,9 @@ from opsin.core.contract import Box
 from opsin.core.errors import OperationUnavailable
 
 OPERATIONS = """{
-  operations { name paramsSchema availability { target available unavailableReason } }
+  operations {
+    name resultType paramsSchema availability { target available unavailableReason }
+  }
 }"""
 CREATE_DATASET = """mutation ($name: String!) {
   createDataset(input: {name: $name}) { id }
@@ -28,23 +30,24 @@ FOLLOW = """subscription ($dataset: ID!, $after: Cursor!) {
     status occurredAt analysisId analysis { taskId errorMessage }
   }
 }"""
-READ = """query ($dataset: ID!) {
+READ = """query ($dataset: ID!, $first: Int!) {
   dataset(id: $dataset) {
     name
     images {
       nodes {
         filename width height
-        analyses {
+        analyses(first: $first) {
           nodes {
             operation status errorCode
-            result { ... on BoundingBox { label score note box { xMin yMin xMax yMax } } }
-            annotations { nodes { annotationType className confidence data } }
+            result { __typename%s }
+            annotations(first: 3) { nodes { annotationType className confidence data } }
           }
         }
       }
     }
   }
 }"""
+_BOX_FIELDS = " ... on BoundingBox { label score note box { xMin yMin xMax yMax } }"
 _FIRST_CURSOR = "0"  # where the log begins: also what happened before we listened comes
 _FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
 
@@ -56,6 +59,12 @@ class Choice:
     tasks: list[dict[str, Any]] = field(default_factory=list)
     unavailable: dict[str, list[str]] = field(default_factory=dict)
     """The operations with their targets, by the reason that they share."""
+    result_types: set[str] = field(default_factory=set)
+
+    @property
+    def read_query(self) -> str:
+        """READ, naming only result types that this server has."""
+        return READ % (_BOX_FIELDS if "BoundingBox" in self.result_types else "")
 
 
 async def choose_tasks(client: DemoClient) -> Choice:
@@ -65,6 +74,7 @@ async def choose_tasks(client: DemoClient) -> Choice:
     """
     choice = Choice()
     for operation in (await client.ask(OPERATIONS))["operations"]:
+        choice.result_types.add(operation["resultType"])
         if operation["paramsSchema"].get("required"):
             continue  # it wants to know something that a demo cannot know
         for one in operation["availability"]:

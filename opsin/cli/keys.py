@@ -53,10 +53,10 @@ def list_keys(company: Company = "local", data_dir: DataDir = None, as_json: Jso
     if as_json:
         print_json({"keys": [_described(key) for key in found]})
         return
-    table = new_table("Name", "Prefix", "Created", "Last used", "Revoked", "Id")
+    table = new_table("Name", "Prefix", "Created", "Last used", "Revoked")
     for key in found:
         moments = (key.created_at, key.last_used_at, key.revoked_at)
-        table.add_row(key.name, key.prefix, *(_minute(moment) for moment in moments), key.id)
+        table.add_row(key.name, key.prefix, *(_minute(moment) for moment in moments))
     results().print(table)
 
 

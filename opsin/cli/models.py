@@ -65,7 +65,8 @@ def _pull(store: "ModelStore", requirement: "ModelRequirement") -> "LocatedModel
 
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     name = TextColumn("{task.description}", markup=False)
-    with Progress(name, *columns, console=messages()) as progress:
+    console = messages()
+    with Progress(name, *columns, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task(requirement.name, total=requirement.size_bytes, visible=False)
 
         def show(done: int, total: int | None) -> None:

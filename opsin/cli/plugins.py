@@ -27,9 +27,11 @@ def list_plugins(
     ] = False,
 ) -> None:
     """List the plugins, and what went wrong when they were imported and registered."""
+    settings = read_settings()  # before what takes long to import
+
     from opsin.assembly import discover_plugins
 
-    host = discover_plugins(read_settings())
+    host = discover_plugins(settings)
     if as_json:
         print_json(_document(host))
     else:

@@ -1,6 +1,6 @@
 """The queue of analyses: claimed under leases, renewed, completed once, recovered when lost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -131,12 +131,21 @@ class AnalysisQueue:
                 transaction.emit(status_event(item.analysis, item.status))
         return len(kept)
 
-    async def recover(self) -> int:
-        """Give analyses whose worker went silent to another, or end them after too many tries."""
+    async def recover(self, *, holding: Collection[str] = ()) -> int:
+        """Give analyses whose worker went silent to another, or end them after too many tries.
+
+        `holding` are the leases of the caller itself, who is alive, though perhaps late to renew
+        them: the machine was asleep, or the database down.
+        """
         now = datetime.now(UTC)
         lost = (
             select(*columns_of(analyses, Analysis))
-            .where(_OURS, analyses.c.status == "PROCESSING", analyses.c.lease_until < now)
+            .where(
+                _OURS,
+                analyses.c.status == "PROCESSING",
+                analyses.c.lease_until < now,
+                analyses.c.lease_id.not_in(holding),
+            )
             .limit(_RECOVER_AT_ONCE)
         )
         if not await self._any(lost):

@@ -14,10 +14,10 @@ from opsin.core.contract import Annotation
 from opsin.core.errors import Conflict, InvalidInput, TooLarge
 from opsin.core.pages import Listing
 from opsin.core.records import Analysis, StoredAnnotation
+from opsin.core.storable import check_json, is_storable_text
 from opsin.storage.database import Database
 from opsin.storage.event_log import NewEvent
 from opsin.storage.ids import new_ids
-from opsin.storage.json_text import dump_json
 from opsin.storage.tables import annotations
 
 LISTING = Listing(annotations, StoredAnnotation, parent="analysis_id")
@@ -93,25 +93,18 @@ class Annotations:
 def validate_annotations(found: Sequence[Any]) -> list[Annotation]:
     """The annotations, checked in one pass; InvalidInput names the first bad one and its field."""
     try:
-        checked = _MANY.validate_python(found)
+        checked = _MANY.validate_python([_unchecked(annotation) for annotation in found])
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         index, *path = first["loc"] or ("?",)
         field = ".".join(str(part) for part in path) or "annotation"
         raise InvalidInput(f"annotation {index}: {field}: {first['msg']}") from None
     for index, annotation in enumerate(checked):
-        if not _storable(annotation):
-            raise InvalidInput(
-                f"annotation {index}: NaN, infinite numbers and NUL characters cannot be stored"
-            )
+        check_json(annotation.data, f"annotation {index}: data")
+        texts = (annotation.annotation_type, annotation.class_name, annotation.storage_path)
+        if not all(text is None or is_storable_text(text) for text in texts):
+            raise InvalidInput(f"annotation {index}: NULs and lone surrogates cannot be stored")
     return checked
-
-
-def storable_json(value: dict[str, Any]) -> dict[str, Any]:
-    """The value itself; InvalidInput when JSON cannot hold all of it."""
-    if _has_non_finite(value):
-        raise InvalidInput("NaN and infinite numbers cannot be stored")
-    return value
 
 
 def annotation_rows(
@@ -136,18 +129,8 @@ def annotation_rows(
     ]
 
 
-def _storable(annotation: Annotation) -> bool:
-    texts = (annotation.annotation_type, annotation.class_name, annotation.storage_path)
-    if any(text is not None and "\x00" in text for text in texts):
-        return False
-    return "\\u0000" not in dump_json(annotation.data) and not _has_non_finite(annotation.data)
-
-
-def _has_non_finite(value: Any) -> bool:
-    if isinstance(value, float):
-        return value != value or value in (float("inf"), float("-inf"))
-    if isinstance(value, dict):
-        return any(map(_has_non_finite, value.values()))
-    if isinstance(value, list):
-        return any(map(_has_non_finite, value))
-    return False
+def _unchecked(annotation: Any) -> Any:
+    """The fields of one that a plugin made, for pydantic takes its own instances as they are."""
+    if not isinstance(annotation, Annotation):
+        return annotation
+    return {name: getattr(annotation, name, None) for name in Annotation.model_fields}

@@ -8,10 +8,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+# The part of the contract that tells of weights; `X as X` hands it on.
+from opsin.core.model_requirements import Bundled as Bundled
+from opsin.core.model_requirements import Download as Download
+from opsin.core.model_requirements import Folder as Folder
+from opsin.core.model_requirements import LocatedModel as LocatedModel
+from opsin.core.model_requirements import ModelRequirement as ModelRequirement
+from opsin.core.model_requirements import Repository as Repository
 
 if TYPE_CHECKING:
     import numpy as np
@@ -188,43 +195,6 @@ class Runner(ABC, Generic[P, Output]):
 
     def close(self) -> None:
         """Free what `load` took."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bundled:
-    """Weights that come inside an installed package."""
-
-    package: str
-    files: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Download:
-    """One weights file with a public address and the (start of the) sha256 it must have."""
-
-    url: str
-    file: str
-    sha256_prefix: str
-
-
-@dataclass(frozen=True, slots=True)
-class ModelRequirement:
-    """Weights that an operation needs before it can be loaded."""
-
-    role: str
-    name: str
-    origin: Bundled | Download
-    licence: str
-    size_bytes: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LocatedModel:
-    """Weights on this machine; `fingerprint` is the sha256 over the files."""
-
-    requirement: ModelRequirement
-    paths: tuple[Path, ...]
-    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)

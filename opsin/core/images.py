@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from sqlalchemy import ColumnElement, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -73,7 +73,7 @@ class Images:
         self._limits = limits
         self._thumbnails = asyncio.Semaphore(_THUMBNAILS_AT_ONCE)
 
-    async def add(self, principal: Principal, new: NewImage, file: BinaryIO) -> Image:
+    async def add(self, principal: Principal, new: NewImage, file: IO[bytes]) -> Image:
         """Store the picture in `file`.
 
         Raises InvalidImage, InvalidInput or TooLarge with nothing stored, NotFound for a dataset,
@@ -173,7 +173,7 @@ class Images:
             )
         return image.id
 
-    async def _put(self, key: str, file: BinaryIO, info: ImageInfo) -> None:
+    async def _put(self, key: str, file: IO[bytes], info: ImageInfo) -> None:
         await asyncio.to_thread(file.seek, 0)
         await self._blobs.put_file(key, file, content_type=info.content_type)
 
@@ -268,7 +268,7 @@ def _is_visible(character: str) -> bool:
     return character == "\u200d" or unicodedata.category(character) not in _INVISIBLE
 
 
-def _digest(file: BinaryIO, max_bytes: int) -> tuple[str, int]:
+def _digest(file: IO[bytes], max_bytes: int) -> tuple[str, int]:
     file.seek(0)
     digest, size = hashlib.sha256(), 0
     while chunk := file.read(_CHUNK):

@@ -1,8 +1,10 @@
 """Ask and wait: operations run on a picture at once, nothing is stored."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import IO
 
 from opsin.core.access import Principal
 from opsin.core.engine import Analyzed, Engine, Task
@@ -11,12 +13,14 @@ from opsin.core.fetch import Fetcher
 from opsin.core.images import Images, decode_base64
 from opsin.core.imaging import DecodeOptions
 
+_DEFAULT_OPTIONS = DecodeOptions()
+
 
 @dataclass(frozen=True, slots=True)
 class PictureSource:
     """Where the picture comes from; exactly one is given."""
 
-    file: BinaryIO | None = None
+    file: IO[bytes] | None = None
     url: str | None = None
     base64: str | None = None
     image_id: str | None = None
@@ -46,23 +50,23 @@ class Immediate:
         source: PictureSource,
         tasks: Sequence[Task],
         *,
-        options: DecodeOptions = DecodeOptions(),
+        options: DecodeOptions = _DEFAULT_OPTIONS,
         deadline: float | None = None,
     ) -> Analyzed:
         """One outcome a task, in order; a task that fails does not fail the others.
 
+        A file stays the caller's, who closes it.
         Raises InvalidImage, TooLarge, FetchFailed or Overloaded when none of them could be run.
         """
         if len(tasks) > self._max_tasks:
             raise TooLarge(f"At most {self._max_tasks} tasks may be asked at once")
-        picture = await self._read(principal, source)
-        try:
+        async with self._open(principal, source) as picture:
             return await self._engine.analyze(picture, tasks, options=options, deadline=deadline)
-        finally:
-            if not isinstance(picture, bytes):
-                picture.close()
 
-    async def _read(self, principal: Principal, source: PictureSource) -> bytes | BinaryIO:
+    @asynccontextmanager
+    async def _open(
+        self, principal: Principal, source: PictureSource
+    ) -> AsyncIterator[bytes | IO[bytes]]:
         given = [
             name
             for name in ("file", "url", "base64", "image_id")
@@ -71,11 +75,14 @@ class Immediate:
         if len(given) != 1:
             raise InvalidInput("Give exactly one of file, url, base64 and imageId")
         if source.url is not None:
-            return (await self._fetcher.fetch(source.url)).file
-        if source.base64 is not None:
-            return decode_base64(source.base64, self._max_bytes)
-        if source.image_id is not None:
+            with await self._fetcher.fetch(source.url) as fetched:
+                yield fetched.file
+        elif source.base64 is not None:
+            # On a thread: tens of megabytes take long enough for the event loop to be missed.
+            yield await asyncio.to_thread(decode_base64, source.base64, self._max_bytes)
+        elif source.image_id is not None:
             image = await self._images.get(principal, source.image_id)
-            return await self._images.content(image)
-        assert source.file is not None
-        return source.file
+            yield await self._images.content(image)
+        else:
+            assert source.file is not None  # exactly one is given
+            yield source.file

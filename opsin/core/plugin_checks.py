@@ -7,8 +7,6 @@ from typing import Any
 from pydantic import BaseModel
 
 from opsin.core.contract import (
-    Bundled,
-    Download,
     MissingRegion,
     ModelRequirement,
     Operation,
@@ -18,11 +16,11 @@ from opsin.core.contract import (
     Target,
 )
 from opsin.core.errors import PluginError
+from opsin.core.model_requirements import requirement_problem
 from opsin.core.plugin_fields import TYPE_NAME, inner_types
 
 OPERATION_NAME = re.compile(r"[a-z][a-z0-9_]*")
 """Also a valid GraphQL name: each operation is a member of the GraphQL type `OperationInput`."""
-SHA256_PREFIX = re.compile(r"[0-9a-f]{8,64}")
 
 
 def checked_operation(plugin: str, candidate: object) -> Operation[Any, Any]:
@@ -92,22 +90,8 @@ def _check_loadable(plugin: str, loadable: Any) -> None:
     if len({requirement.role for requirement in models}) != len(models):
         raise PluginError(plugin, f"{what}: two models have the same role")
     for requirement in models:
-        _check_origin(plugin, f"model {requirement.name!r}", requirement.origin)
-
-
-def _check_origin(plugin: str, what: str, origin: Any) -> None:
-    if isinstance(origin, Bundled):
-        files: Any = origin.files
-        if not origin.package or not isinstance(files, tuple) or not files:
-            raise PluginError(plugin, f"{what}: Bundled needs a package and a tuple of files")
-    elif isinstance(origin, Download):
-        # The file lands in the models folder: a path in its name could write anywhere.
-        if not re.fullmatch(r"[\w+-][\w.+-]*", origin.file):
-            raise PluginError(plugin, f"{what}: `file` must be a plain file name")
-        if not SHA256_PREFIX.fullmatch(origin.sha256_prefix):
-            raise PluginError(plugin, f"{what}: `sha256_prefix` must be 8 to 64 hex digits")
-    else:
-        raise PluginError(plugin, f"{what}: `origin` must be Bundled or Download")
+        if problem := requirement_problem(requirement):
+            raise PluginError(plugin, f"model {requirement.name!r}: {problem}")
 
 
 def _check_model(plugin: str, what: str, attribute: str, model: Any, base: type[BaseModel]) -> None:

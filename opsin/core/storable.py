@@ -1,11 +1,11 @@
-"""What every database keeps as it is: JSON's own types, finite numbers, whole characters, no NUL."""
+"""What every database keeps as it is: JSON's types, finite numbers, whole characters, no NUL."""
 
 from typing import Any
 
 from opsin.core.errors import InvalidInput
 
 MAX_DEPTH = 200
-"""Lists and objects inside each other; the JSON functions of the databases stop at some hundreds."""
+"""Of lists and objects in each other; the JSON functions of databases stop at some hundreds."""
 
 
 def check_json(value: Any, what: str) -> None:

@@ -23,6 +23,7 @@ from opsin.core.contract import (
     Target,
 )
 from opsin.core.errors import TargetNotSupported
+from opsin.core.imaging import crop
 
 R = TypeVar("R", bound=Result)
 
@@ -50,8 +51,7 @@ def run_operation(
         height, width = picture.shape[:2]
         found = Region(region.clipped(width, height), 1.0)
         if operation.crop:
-            box = found.box
-            picture = picture[box.y_min : box.y_max, box.x_min : box.x_max]
+            picture = crop(picture, found.box)
     runner = operation.load(context or LoadContext("cpu"))
     try:
         prepared = runner.prepare(Item(picture, params, target, found))

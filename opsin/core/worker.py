@@ -5,21 +5,14 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TypeVar
 
 from opsin.core.analysis_queue import AnalysisQueue, Claim, Finished
-from opsin.core.annotations import storable_json, validate_annotations
-from opsin.core.engine import Engine, Outcome, Task, TaskStatus, make_task
-from opsin.core.errors import (
-    Cancelled,
-    OperationFailed,
-    OpsinError,
-    Overloaded,
-    PluginError,
-    StorageError,
-)
+from opsin.core.endings import UNEXPECTED, ending_after, ending_of
+from opsin.core.engine import Engine, Task, make_task
+from opsin.core.errors import BlobNotFound, OpsinError, StorageError
 from opsin.core.images import Images
 from opsin.core.lifecycle import AnalysisStatus
 from opsin.core.pacing import ByteBudget, Pace
@@ -29,12 +22,14 @@ from opsin.storage.database import Signal
 
 log = logging.getLogger(__name__)
 
-# Errors of the moment, not of the picture: another try may succeed.
-_TRANSIENT = (Overloaded, PluginError, StorageError)
+T = TypeVar("T")
+
 _LONGEST_PAUSE = 30.0
+_MOST_TRIES = 12
+"""Of one read or write while a store is down: about two and a half minutes."""
+_GIVE_BACK_SECONDS = 5.0
 _PICTURE_BYTES = 256 * 2**20
 """Files held in memory at once, beside one that is larger."""
-_UNEXPECTED = "Something unexpected failed; the server's log has the details"
 
 
 class Worker:
@@ -62,7 +57,9 @@ class Worker:
         self._pace = Pace(batch)
         self._bytes = ByteBudget(_PICTURE_BYTES)
         self._running: set[asyncio.Task[None]] = set()
+        self._leases: set[str] = set()
         self._in_hand = 0
+        self._freed = asyncio.Event()
         self.finished = 0
 
     async def run(self) -> None:
@@ -74,7 +71,7 @@ class Worker:
                 seen = self._committed.fired
                 try:
                     if loop.time() >= next_recovery:
-                        await self._queue.recover()
+                        await self._queue.recover(holding=self._leases)
                         next_recovery = loop.time() + self._lease / 4
                     claimed = await self._claim()
                     pause = self._poll_seconds
@@ -113,11 +110,22 @@ class Worker:
     async def _claim(self) -> bool:
         """Claim one batch when there is room; False when there is nothing to claim."""
         while self._in_hand > self._pace.size // 2:
-            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
-        claim = await self._queue.claim(self._pace.size - self._in_hand)
+            self._freed.clear()
+            await self._freed.wait()
+        claiming = asyncio.ensure_future(self._queue.claim(self._pace.size - self._in_hand))
+        try:
+            claim = await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            # What a claim under way has taken would be nobody's until its lease ends.
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(_GIVE_BACK_SECONDS):
+                    claim = await claiming
+                await self._give_back(claim.lease_id, claim.analyses, count_attempt=False)
+            raise
         if not claim.analyses:
             return False
         self._in_hand += len(claim.analyses)
+        self._leases.add(claim.lease_id)
         task = asyncio.create_task(self._process(claim))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -128,7 +136,7 @@ class Worker:
         pending = _Pending(claim)
         heartbeat = asyncio.create_task(self._renew(pending))
         started = time.monotonic()
-        shutdown = True
+        stopped = False
         try:
             by_image: dict[str, list[Analysis]] = {}
             for analysis in claim.analyses:
@@ -138,17 +146,19 @@ class Worker:
                 pending.start(asked, self._analyze(image, asked))
             await self._write(pending)
             self._pace.ended(len(claim.analyses), time.monotonic() - started)
+        except asyncio.CancelledError:
+            stopped = True
+            raise
         except Exception:
             log.exception("a claim could not be worked through")
-            shutdown = False
         finally:
             heartbeat.cancel()
             unfinished = await pending.stop()
-            self._in_hand -= pending.left
-            with contextlib.suppress(asyncio.CancelledError):
-                await heartbeat
+            await asyncio.gather(heartbeat, return_exceptions=True)
             if unfinished:
-                await self._give_back(claim.lease_id, unfinished, count_attempt=not shutdown)
+                await self._give_back(claim.lease_id, unfinished, count_attempt=not stopped)
+            self._leases.discard(claim.lease_id)
+            self._let_go(pending.left)
 
     async def _analyze(self, image: Image | None, asked: Sequence[Analysis]) -> list[Finished]:
         """All analyses of one image: read once, decoded once, planned together."""
@@ -156,29 +166,34 @@ class Worker:
         tasks: list[Task] = []
         runnable: list[Analysis] = []
         for analysis in asked:
+            name, params = analysis.operation or "", analysis.parameters
             try:
-                tasks.append(
-                    make_task(
-                        self._host, analysis.id, analysis.operation or "", analysis.parameters
-                    )
-                )
+                tasks.append(make_task(self._host, analysis.id, name, params))
                 runnable.append(analysis)
-            except OpsinError as error:
-                finished.append(_failed(analysis, error))
+            except Exception as error:  # the plugin's params may have validators of their own
+                finished.append(ending_after(analysis, error))
         if image is None or not tasks:
             return finished  # a deleted image takes its analyses with it
         try:
             async with self._bytes.hold(image.size_bytes):
-                content = await self._images.content(image)
+                content = await self._content(image)
                 analyzed = await self._engine.analyze(content, tasks)
-        except OpsinError as error:
-            return finished + [_failed(analysis, error) for analysis in runnable]
-        except Exception:
-            log.exception("analysing image %s failed", image.id)
-            unexpected = OpsinError(_UNEXPECTED)
-            return finished + [_failed(analysis, unexpected) for analysis in runnable]
+        except Exception as error:
+            return finished + [ending_after(analysis, error) for analysis in runnable]
         pairs = zip(runnable, analyzed.outcomes, strict=True)
-        return finished + [_finished(analysis, outcome) for analysis, outcome in pairs]
+        return finished + [ending_of(analysis, outcome) for analysis, outcome in pairs]
+
+    async def _content(self, image: Image) -> bytes:
+        async def read() -> bytes | BlobNotFound:
+            try:
+                return await self._images.content(image)
+            except BlobNotFound as error:
+                return error  # waiting would not bring it back
+
+        content = await self._patiently(read, "pictures cannot be read now")
+        if isinstance(content, BlobNotFound):
+            raise content
+        return content
 
     async def _write(self, pending: "_Pending") -> None:
         """Write whatever is done at once; while that is written, more gets done."""
@@ -188,24 +203,58 @@ class Worker:
             if done:
                 self.finished += await self._finish(pending.claim.lease_id, done)
                 pending.written(done)
-                self._in_hand -= len(done)
+                self._let_go(len(done))
 
     async def _finish(self, lease_id: str, done: Sequence[Finished]) -> int:
-        pause = self._poll_seconds
-        for _ in range(8):
+        """Write endings, as many as can be; gives how many analyses they ended.
+
+        What cannot be written is left: its lease ends, and it is run again.
+        """
+        try:
+            return await self._patiently(
+                lambda: self._queue.finish(lease_id, done), "results cannot be written now"
+            )
+        except StorageError:
+            log.error("%d results were not written: the database is down", len(done))
+            return 0
+        except Exception:
+            log.exception("%d results cannot be written together", len(done))
+        # Whatever is wrong with one of them must not cost the others.
+        return sum([await self._finish_alone(lease_id, item) for item in done])
+
+    async def _finish_alone(self, lease_id: str, item: Finished) -> int:
+        failure = ending_after(item.analysis, OpsinError(UNEXPECTED))
+        for ending in (item, failure):
             try:
-                return await self._queue.finish(lease_id, done)
+                return await self._queue.finish(lease_id, [ending])
+            except Exception:
+                log.exception("the ending of analysis %s cannot be written", item.analysis.id)
+        return 0
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]], complaint: str) -> T:
+        """The call's answer; a store that is down is waited for."""
+        pause = self._poll_seconds
+        for _ in range(_MOST_TRIES - 1):
+            try:
+                return await call()
             except StorageError:
-                log.warning("results cannot be written now, trying again in %.1f s", pause)
-                await asyncio.sleep(pause)
+                log.warning("%s, trying again in %.1f s", complaint, pause)
+                await asyncio.sleep(pause * random.uniform(0.8, 1.2))
                 pause = min(pause * 2, _LONGEST_PAUSE)
-        return 0  # the lease ends and another worker runs them again
+        return await call()
+
+    def _let_go(self, count: int) -> None:
+        self._in_hand -= count
+        self._freed.set()
 
     async def _renew(self, pending: "_Pending") -> None:
         while True:
             await asyncio.sleep(self._lease / 3)
-            with contextlib.suppress(StorageError):
+            try:
                 pending.keep(await self._queue.renew(pending.claim.lease_id))
+            except Exception as error:  # the next time may come soon enough
+                expected = isinstance(error, StorageError)
+                log.warning("a lease could not be renewed", exc_info=not expected)
 
     async def _give_back(
         self, lease_id: str, unfinished: Sequence[Analysis], *, count_attempt: bool
@@ -215,13 +264,17 @@ class Worker:
                 analysis,
                 AnalysisStatus.QUEUED,
                 error_code=OpsinError.code,
-                error_message=_UNEXPECTED,
+                error_message=UNEXPECTED,
                 count_attempt=count_attempt,
             )
             for analysis in unfinished
         ]
-        with contextlib.suppress(StorageError):
-            await self._queue.finish(lease_id, back)
+        try:
+            async with asyncio.timeout(_GIVE_BACK_SECONDS):
+                await self._queue.finish(lease_id, back)
+        except Exception as error:
+            expected = isinstance(error, StorageError | TimeoutError)
+            log.warning("work is left to the end of its lease", exc_info=not expected)
 
 
 class _Pending:
@@ -263,43 +316,3 @@ class _Pending:
             task.cancel()
         await asyncio.gather(*self.running, return_exceptions=True)
         return list(self._unwritten.values())
-
-
-def _finished(analysis: Analysis, outcome: Outcome) -> Finished:
-    provenance = outcome.provenance.as_json()
-    if outcome.status is TaskStatus.SUCCESS and outcome.result is not None:
-        try:
-            return Finished(
-                analysis,
-                AnalysisStatus.COMPLETED,
-                result_type=type(outcome.result).__name__,
-                result=storable_json(outcome.result.model_dump(mode="json")),
-                provenance=provenance,
-                annotations=validate_annotations(list(outcome.result.annotations())),
-            )
-        except Exception as error:  # `annotations` is the plugin's code
-            log.exception("the result of %s cannot be stored", analysis.operation)
-            reason = error.message if isinstance(error, OpsinError) else type(error).__name__
-            return _failed(analysis, OperationFailed(f"The result cannot be stored: {reason}"))
-    error = outcome.error or OpsinError("The operation gave neither a result nor a reason")
-    return _failed(analysis, error, provenance, skipped=outcome.status is TaskStatus.SKIPPED)
-
-
-def _failed(
-    analysis: Analysis,
-    error: OpsinError,
-    provenance: dict[str, Any] | None = None,
-    *,
-    skipped: bool = False,
-) -> Finished:
-    if isinstance(error, Cancelled):
-        return Finished(analysis, AnalysisStatus.QUEUED, count_attempt=False)
-    transient = isinstance(error, _TRANSIENT)
-    return Finished(
-        analysis,
-        AnalysisStatus.QUEUED if transient else AnalysisStatus.FAILED,
-        provenance=provenance,
-        error_code="SKIPPED" if skipped else error.code,
-        error_message=error.message.replace("\x00", ""),
-        retry_after=timedelta(seconds=2.0**analysis.attempts) if transient else timedelta(0),
-    )

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
 
 from cross_web import AsyncHTTPRequestAdapter
@@ -26,6 +26,7 @@ from strawberry.types.unset import UNSET, UnsetType
 from opsin.core.errors import OpsinError, Unauthenticated
 from opsin.graphql import http_rules
 from opsin.graphql.errors import BAD_REQUEST
+from opsin.graphql.event_stream import EventStream
 from opsin.graphql.sockets import SocketHandler
 from opsin.graphql.wire import encode_json
 from opsin.storage.json_text import load_json
@@ -196,6 +197,15 @@ class GraphQLApp(GraphQL[Any, None]):
         response = await super().get_sub_response(request)
         response.media_type = http_rules.response_media_type(request.headers)
         return response
+
+    async def create_streaming_response(
+        self,
+        request: Request | WebSocket,
+        stream: Callable[[], AsyncIterator[str]],
+        sub_response: Response,
+        headers: Mapping[str, str],
+    ) -> Response:
+        return EventStream(stream(), headers={**sub_response.headers, **headers})
 
     def create_response(
         self, response_data: GraphQLHTTPResponse | list[GraphQLHTTPResponse], sub_response: Response

@@ -69,8 +69,8 @@ class OperationChoice(SchemaExtension):
     def on_validate(self) -> Iterator[None]:
         context = self.execution_context
         document = context.graphql_document
-        named = context._provided_operation_name is not None
-        if document is not None and not named and len(_operations(document)) > 1:
+        settled = context._provided_operation_name is not None or context.pre_execution_errors
+        if document is not None and not settled and len(_operations(document)) > 1:
             error = GraphQLError("Several operations need an operationName")
             context.pre_execution_errors = [error]
         yield

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -14,13 +15,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from opsin.assembly import BUILTIN_PLUGINS
+
 OPSIN = (sys.executable, "-P", "-m", "opsin")
 SAMPLE = Path(__file__).parent / "sample_plugin.py"
 LONGEST = 60.0  # seconds
+NO_BUILTINS = {"disabled_plugins": ",".join(source.name for source in BUILTIN_PLUGINS)}
+"""Settings with which only the plugins are there that a test installs."""
 
 
 class Ended:
-    """A command that has ended."""
+    """A command that has ended, and the processor's seconds that it took."""
 
     def __init__(self, done: "subprocess.CompletedProcess[bytes]", seconds: float) -> None:
         self.code = done.returncode
@@ -41,7 +46,7 @@ class Ended:
 
 def opsin(*arguments: object, cwd: Path, settings: Mapping[str, str] | None = None) -> Ended:
     """Run a command to its end in folder `cwd`; `settings` are names without OPSIN_."""
-    started = time.perf_counter()
+    before = _seconds_of_children()
     done = subprocess.run(
         [*OPSIN, *map(str, arguments)],
         cwd=cwd,
@@ -50,7 +55,13 @@ def opsin(*arguments: object, cwd: Path, settings: Mapping[str, str] | None = No
         capture_output=True,
         timeout=LONGEST,
     )
-    return Ended(done, time.perf_counter() - started)
+    return Ended(done, _seconds_of_children() - before)
+
+
+def _seconds_of_children() -> float:
+    """Of the processor, in all commands that have ended; others on this machine add little."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def environment(cwd: Path, settings: Mapping[str, str]) -> dict[str, str]:

@@ -92,10 +92,10 @@ def opsin_operations(options: Mapping[str, Any]) -> Iterable[Operation[Any, Any]
     """With the option `weights` (url, sha256) also an operation that must download something."""
     found: list[Operation[Any, Any]] = [MeasureBrightness()]
     if weights := options.get("weights"):
-        operation = MeasureWithWeights()
         origin = Download(weights["url"], "tiny.bin", weights["sha256"])
-        operation.models = (ModelRequirement("scale", "tiny", origin, "CC0-1.0", 300_000),)
-        found.append(operation)
+        requirement = ModelRequirement("scale", "tiny", origin, "CC0-1.0", 300_000)
+        MeasureWithWeights.models = (requirement,)
+        found.append(MeasureWithWeights())
     return found
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from opsin.cli.exit_codes import ExitCode
 from tests import pictures
-from tests.cli.command import file_server, install, install_sample_plugin, opsin
+from tests.cli.command import NO_BUILTINS, file_server, install, install_sample_plugin, opsin
 
 FACE = "detect_bounding_box:target=prominent_face"
 
@@ -71,17 +71,9 @@ def test_the_table_says_the_same(folder: Path) -> None:
     assert "Traceback" not in ended.err
 
 
-def test_without_a_task_everything_available_is_run(folder: Path) -> None:
-    settings = {"disabled_plugins": "bbox"}
-    ended = opsin("analyze", "red.png", "--json", cwd=folder, settings=settings)
-    assert ended.code == ExitCode.OK
-    (outcome,) = ended.json()["images"][0]["outcomes"]
-    assert (outcome["task_id"], outcome["target"]) == ("measure_brightness", "whole_image")
-
-
 def test_skipped_is_not_failed(folder: Path) -> None:
     settings = {
-        "disabled_plugins": "bbox",
+        **NO_BUILTINS,
         "plugin_options": json.dumps({"sample": {"finder": True}}),
     }
     task = "measure_brightness:target=prominent_face,face_context=whole_image"
@@ -92,35 +84,35 @@ def test_skipped_is_not_failed(folder: Path) -> None:
     assert "No prominent face" in outcome["error"]["message"]
 
 
-def test_many_pictures_keep_their_order(folder: Path) -> None:
+def test_many_pictures_keep_their_order_and_have_everything_run(folder: Path) -> None:
     names = [f"{number}.png" for number in range(60)]
     for number, name in enumerate(names):
         (folder / name).write_bytes(pictures.solid_png(colour=(number, number, number)))
-    task = "measure_brightness:seconds=0.001"
-    ended = opsin("analyze", *names, "--task", task, "--json", cwd=folder)
-    means = [image["outcomes"][0]["result"]["mean"] for image in ended.json()["images"]]
-    assert means == pytest.approx(list(range(60)))
+    ended = opsin("analyze", *names, "--json", cwd=folder, settings=NO_BUILTINS)
+    assert (ended.code, ended.err) == (ExitCode.OK, "")
+    outcomes = [one for image in ended.json()["images"] for one in image["outcomes"]]
+    assert [one["result"]["mean"] for one in outcomes] == pytest.approx(list(range(60)))
+    assert {(one["task_id"], one["target"]) for one in outcomes} == {
+        ("measure_brightness", "whole_image")
+    }
 
 
 def test_urls_are_fetched_where_that_is_allowed(folder: Path) -> None:
     with file_server(folder) as url:
-        arguments = ("analyze", f"{url}/red.png", "--task", "measure_brightness", "--json")
-        refused = opsin(*arguments, cwd=folder)
-        allowed = opsin(
-            *arguments, cwd=folder, settings={"fetch_allow": url.removeprefix("http://")}
-        )
-    assert refused.code == ExitCode.FAILED
-    assert refused.json()["images"][0]["error"]["code"] == "ADDRESS_NOT_ALLOWED"
-    assert allowed.code == ExitCode.OK
-    assert allowed.json()["images"][0]["outcomes"][0]["status"] == "success"
+        settings = {"fetch_allow": url.removeprefix("http://")}
+        urls = (f"{url}/red.png", "http://127.0.0.1:9/red.png")
+        arguments = ("analyze", *urls, "--task", "measure_brightness", "--json")
+        ended = opsin(*arguments, cwd=folder, settings=settings)
+    assert ended.code == ExitCode.FAILED
+    allowed, refused = ended.json()["images"]
+    assert allowed["outcomes"][0]["status"] == "success"
+    assert refused["error"]["code"] == "ADDRESS_NOT_ALLOWED"
 
 
 @pytest.mark.parametrize(
     ("task", "code", "says"),
     [
-        ("measure_brightnes", ExitCode.USAGE, "did you mean 'measure_brightness'?"),
-        ("measure_brightness:scale=wide", ExitCode.USAGE, "scale"),
-        ("measure_brightness:target=the_hat", ExitCode.USAGE, "the_hat"),
+        ("measure_brightness:scale=wide", ExitCode.USAGE, "scale: "),
         ("detect_bounding_box", ExitCode.UNAVAILABLE, "opsin models pull fasterrcnn"),
     ],
 )
@@ -136,6 +128,6 @@ def test_a_task_that_cannot_be_run_is_refused_at_once(
 def test_with_nothing_to_run_it_says_why(tmp_path: Path) -> None:
     (tmp_path / "red.png").write_bytes(pictures.solid_png())
     install(tmp_path, "broken", "raise RuntimeError('no luck')")
-    ended = opsin("analyze", "red.png", cwd=tmp_path, settings={"disabled_plugins": "bbox"})
+    ended = opsin("analyze", "red.png", cwd=tmp_path, settings=NO_BUILTINS)
     assert ended.code == ExitCode.UNAVAILABLE
     assert "no plugin provides an operation" in ended.err

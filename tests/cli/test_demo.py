@@ -1,6 +1,7 @@
 """`opsin demo`: the whole way of a picture, and nothing left behind but the drawn one."""
 
 import re
+import shutil
 import signal
 import socket
 import time
@@ -13,7 +14,7 @@ from PIL import Image
 
 from opsin.cli.exit_codes import ExitCode
 from tests import pictures
-from tests.cli.command import opsin, started
+from tests.cli.command import NO_BUILTINS, install_sample_plugin, opsin, started
 
 # What a person may have set for a server of their own must not reach that of the demo.
 OTHERS_SETTINGS = {"auth": "keys", "host": "0.0.0.0", "worker": "false", "database_url": "nonsense"}
@@ -23,7 +24,7 @@ FACE = [174, 120, 356, 340]
 def test_the_demo_frames_the_face(tmp_path: Path) -> None:
     ended = opsin("demo", cwd=tmp_path, settings=OTHERS_SETTINGS)
     assert (ended.code, ended.err) == (ExitCode.OK, "")
-    for text in ("QUEUED", "PROCESSING", "COMPLETED", "analyses {", '"annotationType"'):
+    for text in ("QUEUED", "PROCESSING", "COMPLETED", "analyses(first", '"annotationType"'):
         assert text in ended.out
     assert "person detector is not available" in ended.out
     assert "opsin models pull fasterrcnn_resnet50_fpn_coco" in ended.out
@@ -48,22 +49,33 @@ def test_the_demo_frames_the_face(tmp_path: Path) -> None:
         socket.create_connection(("127.0.0.1", int(url[1])), timeout=5)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_demo_takes_its_server_along(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_picture_and_a_plugin_of_ones_own(tmp_path: Path) -> None:
+    install_sample_plugin(tmp_path)
+    (tmp_path / "red.png").write_bytes(pictures.solid_png())
+    ended = opsin("demo", "--picture", "red.png", "--keep", cwd=tmp_path, settings=NO_BUILTINS)
+    assert ended.code == ExitCode.OK
+    assert "measure_brightness whole_image" in ended.out
+    assert '"annotationType": "metric"' in ended.out
+    kept = Path(ended.complaint.rpartition(" ")[2])
+    assert (kept / "opsin.sqlite3").is_file()
+    shutil.rmtree(kept)
+
+
+def test_an_interrupted_demo_takes_its_server_along(tmp_path: Path) -> None:
     with started("demo", cwd=tmp_path) as demo:
         while "accepts requests" not in (line := demo.read_line()):
             assert demo.process.poll() is None, demo.err
         health = f"{line.split()[0]}/health"
         assert httpx.get(health, trust_env=False).status_code == 200
         began = time.monotonic()
-        assert demo.stop(number) == ExitCode.INTERRUPTED
+        assert demo.stop(signal.SIGINT) == ExitCode.INTERRUPTED
         assert time.monotonic() - began < 20
     with pytest.raises(httpx.ConnectError):
         httpx.get(health, trust_env=False)
 
 
 def test_a_demo_with_nothing_to_run_says_so(tmp_path: Path) -> None:
-    ended = opsin("demo", cwd=tmp_path, settings={"disabled_plugins": "bbox"})
+    ended = opsin("demo", cwd=tmp_path, settings=NO_BUILTINS)
     assert ended.code == ExitCode.UNAVAILABLE
     assert "nothing can be run here" in ended.complaint
 

@@ -57,9 +57,9 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_help_is_quick(tmp_path: Path) -> None:
-    # 0.3 s on an idle machine; the factor is for one that runs other tests meanwhile.
+    # 0.3 s on an idle machine; the factor is for one whose cores are shared with other tests.
     runs = [opsin("--help", cwd=tmp_path) for _ in range(5)]
-    assert statistics.median(run.seconds for run in runs) < 0.4 * 3
+    assert statistics.median(run.seconds for run in runs) < 0.4 * 2
     assert all(name.split()[1] in runs[0].out for name in COMMANDS)
 
 
@@ -67,9 +67,7 @@ def test_version(tmp_path: Path) -> None:
     assert opsin("--version", cwd=tmp_path).out == f"opsin {package.__version__}\n"
 
 
-@pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["analyze"], ["serve", "--port", "70000"], ["models", "pull"]]
-)
+@pytest.mark.parametrize("arguments", [["nonsense"], ["serve", "--port", "70000"]])
 def test_wrong_usage_is_code_2(tmp_path: Path, arguments: list[str]) -> None:
     ended = opsin(*arguments, cwd=tmp_path)
     assert ended.code == ExitCode.USAGE

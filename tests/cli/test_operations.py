@@ -43,7 +43,7 @@ def test_plugins_and_what_failed_in_them(tmp_path: Path) -> None:
     assert ended.code == ExitCode.OK
     document = ended.json()
     plugins = {one["name"]: one for one in document["plugins"]}
-    assert set(plugins) == {"bbox", "sample"}
+    assert [name for name, one in plugins.items() if not one["builtin"]] == ["sample"]
     assert plugins["bbox"]["builtin"] is True
     assert plugins["sample"]["distribution"] == "opsin-sample"
     assert plugins["sample"]["operations"] == ["measure_brightness"]
@@ -55,7 +55,3 @@ def test_plugins_and_what_failed_in_them(tmp_path: Path) -> None:
     assert table.code == ExitCode.FAILED
     for text in ("bbox", "built in", "measure_brightness", "broken", "RuntimeError"):
         assert text in table.out
-
-
-def test_strict_is_content_without_failures(tmp_path: Path) -> None:
-    assert opsin("plugins", "list", "--strict", cwd=tmp_path).code == ExitCode.OK

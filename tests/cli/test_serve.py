@@ -6,15 +6,16 @@ import time
 from pathlib import Path
 
 import httpx
-import pytest
 
 from opsin.cli.exit_codes import ExitCode
-from tests.cli.command import LONGEST, opsin, serving, started
+from tests.cli.command import LONGEST, opsin, serving
 
 
 def test_a_server_starts_soon_and_without_torch(tmp_path: Path) -> None:
     began = time.monotonic()
-    with serving("--data-dir", tmp_path / "data", cwd=tmp_path) as (server, url):
+    settings = {"disabled_plugins": "a b"}
+    arguments = ("--data-dir", tmp_path / "data")
+    with serving(*arguments, cwd=tmp_path, settings=settings) as (server, url):
         assert httpx.get(f"{url}/health", trust_env=False).json()["status"] == "ok"
         # 1.2 s on an idle machine, and 2 s is the promise; other tests may be running.
         assert time.monotonic() - began < 2 * 4
@@ -30,19 +31,21 @@ def test_a_server_starts_soon_and_without_torch(tmp_path: Path) -> None:
         assert (tmp_path / "data" / "opsin.sqlite3").is_file()
         assert [line.split()[0] for line in server.lines] == ["GraphiQL", "GraphQL", "Health"]
         assert server.stop() == 0
-    assert "Traceback" not in server.err
+    lines = server.err.splitlines()
+    assert all(line.startswith("time=") and " level=" in line for line in lines)
+    (warning,) = [line for line in lines if "level=warning" in line]
+    assert "message=\"the settings name a plugin that is not installed: 'a b'\"" in warning
 
 
-@pytest.mark.parametrize("host", ["localhost", "::1"])
-def test_ctrl_c_ends_a_server_as_well(tmp_path: Path, host: str) -> None:
-    with serving("--host", host, "--no-worker", cwd=tmp_path) as (server, url):
+def test_ctrl_c_ends_a_server_as_well(tmp_path: Path) -> None:
+    with serving("--host", "::1", "--no-worker", cwd=tmp_path) as (server, url):
         query = {"query": "{ viewer { name } }"}
         answer = httpx.post(f"{url}/graphql", json=query, trust_env=False)
         assert answer.json() == {"data": {"viewer": {"name": "local user"}}}
         assert server.stop(signal.SIGINT) == 0
 
 
-def test_an_open_subscription_does_not_keep_a_server_up(tmp_path: Path) -> None:
+def test_who_cannot_wait_for_open_requests_says_so_twice(tmp_path: Path) -> None:
     body = {"query": "subscription { analysisEvents { cursor } }"}
     with (
         serving(cwd=tmp_path) as (server, url),
@@ -52,9 +55,9 @@ def test_an_open_subscription_does_not_keep_a_server_up(tmp_path: Path) -> None:
         ) as answer,
     ):
         assert answer.status_code == 200
-        began = time.monotonic()
-        assert server.stop() == 0
-        assert time.monotonic() - began < 15
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_for("Waiting for connections to close")
+        assert server.stop(signal.SIGINT) == 0
     assert "Traceback" not in server.err
 
 
@@ -84,19 +87,3 @@ def test_a_database_that_is_away_is_one_line_and_code_3(tmp_path: Path) -> None:
     ended = opsin("serve", "--port", 0, cwd=tmp_path)
     assert (ended.code, ended.out) == (ExitCode.UNAVAILABLE, "")
     assert "the database cannot be used" in ended.complaint
-
-
-def test_logs_are_fields_on_stderr(tmp_path: Path) -> None:
-    with started(
-        "serve",
-        "--port",
-        0,
-        cwd=tmp_path,
-        settings={"disabled_plugins": "a b", "log_level": "info"},
-    ) as server:
-        server.wait_for("Started server process")
-        assert server.stop() == 0
-    lines = server.err.splitlines()
-    assert all(line.startswith("time=") and " level=" in line for line in lines)
-    (warning,) = [line for line in lines if "level=warning" in line]
-    assert "message=\"the settings name a plugin that is not installed: 'a b'\"" in warning

@@ -1,13 +1,19 @@
-// Checks a GraphQL endpoint against the GraphQL over HTTP specification: node audit.mjs URL
+// Checks a GraphQL endpoint against the GraphQL over HTTP specification: node audit.mjs URL [API_KEY]
 import { serverAudits } from 'graphql-http';
 
 // graphql-http names a failed audit by its level: MUST -> error, SHOULD -> warn, MAY -> notice.
 const FAILING = new Set(['error', 'warn']);
 
-const [url] = process.argv.slice(2);
+const [url, apiKey] = process.argv.slice(2);
 if (!url) {
-  console.error('usage: node audit.mjs URL');
+  console.error('usage: node audit.mjs URL [API_KEY]');
   process.exit(2);
+}
+
+function fetchFn(address, options = {}) {
+  const headers = new Headers(options.headers);
+  if (apiKey) headers.set('authorization', `Bearer ${apiKey}`);
+  return fetch(address, { ...options, headers });
 }
 
 async function run(audit) {
@@ -20,7 +26,7 @@ async function run(audit) {
   }
 }
 
-const results = await Promise.all(serverAudits({ url }).map(run));
+const results = await Promise.all(serverAudits({ url, fetchFn }).map(run));
 const failed = results.some(({ status }) => FAILING.has(status));
 
 // Some audits leave their response unread, and its socket would keep the process alive.

@@ -33,9 +33,7 @@ class GivenPlugin:
         return self._finders
 
 
-def given(
-    *operations: Operation[Any, Any], finders: Sequence[RegionFinder] = ()
-) -> PluginSource:
+def given(*operations: Operation[Any, Any], finders: Sequence[RegionFinder] = ()) -> PluginSource:
     """A plugin that provides these."""
     name = f"given_{next(_numbers)}"
     setattr(PLUGINS, name, GivenPlugin(operations, finders))

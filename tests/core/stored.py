@@ -43,9 +43,7 @@ async def blobs(settings: Settings) -> set[str]:
 async def tell_of(database: Database, analysis_id: str) -> list[str]:
     """The kinds of an analysis's events in their order, without `analysis.`."""
     statement = (
-        select(events.c.kind)
-        .where(events.c.analysis_id == analysis_id)
-        .order_by(events.c.sequence)
+        select(events.c.kind).where(events.c.analysis_id == analysis_id).order_by(events.c.sequence)
     )
     async with database.read() as connection:
         kinds = (await connection.execute(statement)).scalars()

@@ -3,7 +3,6 @@
 import asyncio
 import io
 import os
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest

@@ -211,7 +211,7 @@ async def test_subject_and_batch_are_those_of_the_dataset(
     parts: Parts, principal: Principal, dataset: Dataset, settings: Settings
 ) -> None:
     elsewhere = await parts.use_cases.datasets.create(principal, "elsewhere")
-    groups = {}
+    groups: dict[tuple[str, str], str] = {}
     async with parts.use_cases.database.write() as transaction:
         for table, name in ((subjects, "subject_id"), (batches, "batch_id")):
             for place in (dataset, elsewhere):
@@ -223,17 +223,17 @@ async def test_subject_and_batch_are_those_of_the_dataset(
                     "created_at": place.created_at,
                 }
                 await transaction.connection.execute(insert(table).values(values))
-                groups[name, place.name] = values["id"]
-    mine = {name: groups[name, "pictures"] for name in ("subject_id", "batch_id")}
+                groups[name, place.name] = str(values["id"])
+    mine: dict[str, Any] = {name: groups[name, "pictures"] for name in ("subject_id", "batch_id")}
     image = await add(parts, principal, NewImage(dataset.id, "a", **mine), solid_png())
     assert (image.subject_id, image.batch_id) == (mine["subject_id"], mine["batch_id"])
-    upper = {name: value.upper() for name, value in mine.items()}
+    upper: dict[str, Any] = {name: value.upper() for name, value in mine.items()}
     again = await add(parts, principal, NewImage(dataset.id.upper(), "b", **upper), solid_png())
     assert (again.subject_id, again.dataset_id) == (image.subject_id, dataset.id)
     before = await stored(parts)
     for name in ("subject_id", "batch_id"):
         for bad in (groups[name, "elsewhere"], new_id(), "nonsense", ""):
-            wrong: dict[str, str] = {name: bad}
+            wrong: dict[str, Any] = {name: bad}
             with pytest.raises(NotFound):
                 await add(parts, principal, NewImage(dataset.id, "a", **wrong), noise_jpeg())
     assert await stored(parts) == before

@@ -118,7 +118,7 @@ def test_a_name_inside_a_result_is_a_public_name_too(make: Make) -> None:
         ("Download('https://a/b', 'b', '')", "8 to 64 hex digits"),
         ("Download('https://a/b', 'b', 'nothexad')", "8 to 64 hex digits"),
         ("Bundled('package', ())", "a tuple of files"),
-        ("'b'", "must be Bundled or Download"),
+        ("'b'", "must be Bundled, Download"),
     ],
 )
 def test_a_malformed_model_requirement_is_refused(make: Make, origin: str, words: str) -> None:

@@ -1,26 +1,26 @@
-"""The worker: runs what is queued, each failure kept to its own analysis, work given back."""
+"""The worker: runs all that is queued, keeps its leases, and gives work back when it stops."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
-from opsin import Annotation, Item, MissingRegion, Result, Target
 from opsin.assembly import Parts
 from opsin.core.access import Principal
+from opsin.core.analysis_queue import AnalysisQueue
 from opsin.core.lifecycle import AnalysisStatus
-from opsin.core.records import Analysis, Image
-from opsin.core.testing import FakeFinder, FakeOperation, FakeParams, FakeResult, Script
+from opsin.core.records import Image
+from opsin.core.testing import FakeOperation, Gate, Script
 from opsin.settings import Settings
 from opsin.storage.tables import analyses
-from tests.core.given_plugins import given, house_of
+from tests.core.given_plugins import house_of
 from tests.core.house import add_image, ask
 from tests.core.stored import change_analyses, stored, tell_of
+from tests.core.working import found, until_all, working
 
 QUEUED, PROCESSING, COMPLETED, FAILED, CANCELLED = AnalysisStatus
 
@@ -31,9 +31,7 @@ def script() -> Script:
 
 
 @pytest.fixture
-async def parts(
-    settings: Settings, any_database_url: str, script: Script
-) -> AsyncIterator[Parts]:
+async def parts(settings: Settings, any_database_url: str, script: Script) -> AsyncIterator[Parts]:
     """A house with the operation `fake`, on each kind of database."""
     operation = FakeOperation(script=script)
     async with house_of(settings, operation, database_url=any_database_url) as parts:
@@ -43,34 +41,6 @@ async def parts(
 @pytest.fixture
 async def image(parts: Parts, principal: Principal) -> Image:
     return await add_image(parts, principal)
-
-
-async def found(parts: Parts, principal: Principal, asked: Sequence[Analysis]) -> list[Analysis]:
-    """The analyses as they are now, in the order in which they were asked for."""
-    by_id = await parts.use_cases.analyses.find_many(principal, [a.id for a in asked])
-    return [by_id[analysis.id] for analysis in asked]
-
-
-@contextlib.asynccontextmanager
-async def working(parts: Parts) -> AsyncIterator[asyncio.Task[None]]:
-    """The worker running beside the test."""
-    task = asyncio.create_task(parts.worker.run())
-    try:
-        yield task
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def until(condition: Callable[[], Any], seconds: float = 20) -> None:
-    """Wait for an `async` condition to hold."""
-    async with asyncio.timeout(seconds):
-        while not await condition():
-            await asyncio.sleep(0.01)
-
-
-def fails_on(*marks: int, error: BaseException) -> Callable[[Item[Any]], BaseException | None]:
-    return lambda item: error if item.params.mark in marks else None
 
 
 # --- what is queued is run ------------------------------------------------------------------------
@@ -102,285 +72,186 @@ async def test_what_is_queued_later_is_run_by_a_running_worker(
     async with working(parts):
         for _ in range(3):
             asked = await ask(parts, principal, image, "fake", count=3)
-
-            async def done(asked: list[Analysis] = asked) -> bool:
-                return {a.status for a in await found(parts, principal, asked)} == {COMPLETED}
-
-            await until(done)
+            await until_all(parts, principal, asked)
 
 
-async def test_one_slow_analysis_does_not_hold_up_the_others(
-    settings: Settings, principal_of: Callable[[Parts], Any]
-) -> None:
-    slow = Script()
-    operations = FakeOperation("slow", slow, uses_device=False), FakeOperation("quick")
-    slow.uses_device = False
+async def test_one_slow_analysis_does_not_hold_up_the_others(settings: Settings) -> None:
+    slow = Script(uses_device=False)
+    operations = FakeOperation("slow", slow), FakeOperation("quick")
     async with house_of(settings, *operations, worker_batch=8) as parts:
-        principal = await principal_of(parts)
+        principal = await parts.use_cases.access.local()
         image = await add_image(parts, principal)
         slow.running.close()
         (stuck,) = await ask(parts, principal, image, "slow", priority=9)
         others = [await add_image(parts, principal) for _ in range(40)]
         asked = [a for i in others for a in await ask(parts, principal, i, "quick")]
-
-        async def others_done() -> bool:
-            return {a.status for a in await found(parts, principal, asked)} == {COMPLETED}
-
         async with working(parts):
-            await until(others_done)
+            await until_all(parts, principal, asked)
             assert (await found(parts, principal, [stuck]))[0].status is PROCESSING
             slow.running.open()
 
 
-@pytest.fixture
-def principal_of() -> Callable[[Parts], Any]:
-    return lambda parts: parts.use_cases.access.local()
+# --- what happens to an analysis while it runs ----------------------------------------------------
 
 
-# --- each failure to its own ----------------------------------------------------------------------
-
-
-async def test_a_failing_item_fails_alone(
+async def test_an_analysis_cancelled_while_it_runs_keeps_nothing(
     parts: Parts, principal: Principal, image: Image, script: Script
 ) -> None:
-    script.fails = fails_on(3, error=ValueError("no whale in /home/me/secret.png"))
-    asked = [
-        a for mark in range(8) for a in await ask(parts, principal, image, "fake", mark=mark)
-    ]
-    assert await parts.worker.drain() == 8
-    for mark, analysis in enumerate(await found(parts, principal, asked)):
-        if mark == 3:
-            assert (analysis.status, analysis.error_code) == (FAILED, "OPERATION_FAILED")
-            assert analysis.error_message is not None
-            assert "ValueError: no whale" in analysis.error_message
-            assert "/home/me" not in analysis.error_message
-            assert analysis.result is None and analysis.completed_at is not None
-            assert analysis.provenance is not None
-        else:
-            assert (analysis.status, analysis.error_code) == (COMPLETED, None)
-    database = parts.use_cases.database
-    assert await tell_of(database, asked[3].id) == ["queued", "processing", "failed"]
+    asked = await ask(parts, principal, image, "fake", count=3)
+    script.running.close()
+    draining = asyncio.create_task(parts.worker.drain())
+    await script.running.arrival()
+    await parts.use_cases.analyses.cancel(principal, asked[1].id)
+    script.running.open()
+    assert await draining == 2
+    statuses = [a.status for a in await found(parts, principal, asked)]
+    assert statuses == [COMPLETED, CANCELLED, COMPLETED]
+    told = await tell_of(parts.use_cases.database, asked[1].id)
+    assert told == ["queued", "processing", "cancelled"]
+    assert (await stored(parts)).annotations == 0
 
 
-@pytest.mark.parametrize(
-    "error", [asyncio.CancelledError(), SystemExit(1), MemoryError(), RecursionError()]
-)
-async def test_whatever_a_plugin_raises_is_a_failure(
-    settings: Settings, principal_of: Callable[[Parts], Any], error: BaseException
+async def test_an_image_deleted_while_it_is_analysed_takes_all_along(
+    parts: Parts, principal: Principal, image: Image, script: Script
 ) -> None:
-    script = Script(fails=fails_on(1, error=error))
-    async with house_of(settings, FakeOperation(script=script)) as parts:
-        principal = await principal_of(parts)
+    other = await add_image(parts, principal)
+    await ask(parts, principal, image, "fake", count=3)
+    kept = await ask(parts, principal, other, "fake", count=3)
+    script.running.close()
+    draining = asyncio.create_task(parts.worker.drain())
+    await script.running.arrival()
+    await parts.use_cases.images.delete(principal, image.id)
+    script.running.open()
+    assert await draining == 3
+    assert {a.status for a in await found(parts, principal, kept)} == {COMPLETED}
+    assert (await stored(parts)).analyses == 3
+
+
+async def test_a_cancelled_analysis_makes_room_without_waiting_for_its_runner(
+    settings: Settings, any_database_url: str
+) -> None:
+    """The next renewal of the lease tells the worker, which stops waiting for it."""
+    script = Script()
+    quick = FakeOperation("quick", Script(uses_device=False))
+    async with house_of(
+        settings,
+        FakeOperation("stuck", script),
+        quick,
+        database_url=any_database_url,
+        worker_batch=1,
+        lease_seconds=0.6,
+    ) as parts:
+        principal = await parts.use_cases.access.local()
         image = await add_image(parts, principal)
-        asked = [
-            a for mark in range(3) for a in await ask(parts, principal, image, "fake", mark=mark)
-        ]
-        async with asyncio.timeout(20):
-            assert await parts.worker.drain() == 3
-        statuses = [a.status for a in await found(parts, principal, asked)]
-        assert statuses == [COMPLETED, FAILED, COMPLETED]
+        script.running.close()
+        (stuck,) = await ask(parts, principal, image, "stuck", priority=1)
+        async with working(parts):
+            await script.running.arrival()
+            await parts.use_cases.analyses.cancel(principal, stuck.id)
+            asked = await ask(parts, principal, image, "quick")
+            await until_all(parts, principal, asked, seconds=5)
+            script.running.open()
 
 
-class OddResult(Result):
-    """Findings that cannot be kept, by `mark`."""
-
-    mark: int
-    value: float | str | dict[str, Any] = 0.0
-
-    def annotations(self) -> Sequence[Annotation]:
-        return ODD.get(self.mark, lambda: [BOX])()
+# --- leases ---------------------------------------------------------------------------------------
 
 
-def _raise(error: BaseException) -> Any:
-    raise error
-
-
-def _nested() -> Any:
-    value: Any = 1.0
-    for _ in range(5000):
-        value = [value]
-    return value
-
-
-BOX = Annotation(annotation_type="bounding_box", data={"bbox": [1.0, 2.0, 3.0, 4.0]})
-ODD: dict[int, Callable[[], Any]] = {
-    1: lambda: _raise(KeyError("secret")),
-    2: lambda: _raise(SystemExit(3)),
-    3: lambda: [BOX.model_copy(update={"data": {"x": float("nan")}})],
-    4: lambda: [BOX.model_copy(update={"confidence": float("inf")})],
-    5: lambda: [BOX.model_copy(update={"class_name": "nul \x00"})],
-    6: lambda: [BOX.model_copy(update={"data": {"name": "\ud800"}})],
-    7: lambda: [BOX, "not an annotation"],
-    8: lambda: 7,
-    9: lambda: [BOX.model_copy(update={"data": {"x": _nested()}})],
-    10: lambda: [BOX.model_copy(update={"data": {"x": object()}})],
-    11: lambda: None,
-    12: lambda: [BOX.model_copy(update={"class_name": "\ud800"})],
-    13: lambda: [BOX.model_copy(update={"class_name": "x" * 256})],
-}
-ODD_VALUES: dict[int, Any] = {
-    20: float("nan"),
-    21: float("-inf"),
-    22: "nul \x00",
-    23: "half \ud800",
-    24: {"a": [float("nan")]},
-    25: {"a": object()},
-    26: {"a": _nested()},
-}
-
-
-class OddOperation(FakeOperation):
-    result = OddResult
-
-    def run(self, batch: Sequence[Item[FakeParams]]) -> Sequence[OddResult]: ...
-
-
-async def test_findings_that_cannot_be_stored_fail_alone(
-    settings: Settings, any_database_url: str, principal_of: Callable[[Parts], Any]
+async def test_a_slow_analysis_is_not_taken_by_another_worker(
+    settings: Settings, any_database_url: str
 ) -> None:
-    class Runner(FakeOperation("x").load(None).__class__):  # type: ignore[arg-type, misc]
-        def run(self, batch: Sequence[Item[FakeParams]]) -> Sequence[OddResult]:
-            return [
-                OddResult.model_construct(
-                    region=None,
-                    note=None,
-                    mark=item.params.mark,
-                    value=ODD_VALUES.get(item.params.mark, 0.5),
-                )
-                for item in batch
-            ]
-
-    operation = FakeOperation("odd", runner=Runner, result=OddResult)
-    async with house_of(settings, operation, database_url=any_database_url) as parts:
-        principal = await principal_of(parts)
-        image = await add_image(parts, principal)
-        marks = [0, *ODD, *ODD_VALUES, 99]
-        asked = [a for m in marks for a in await ask(parts, principal, image, "odd", mark=m)]
-        async with asyncio.timeout(30):
-            assert await parts.worker.drain() == len(marks)
-        for mark, analysis in zip(marks, await found(parts, principal, asked), strict=True):
-            if mark in (0, 99):
-                assert analysis.status is COMPLETED, mark
-                continue
-            assert analysis.status is FAILED, mark
-            assert analysis.error_code == "OPERATION_FAILED", mark
-            assert analysis.attempts == 1, mark
-            message = analysis.error_message or ""
-            assert message.startswith("The result cannot be stored: "), (mark, message)
-            assert "secret" not in message
-        assert (await stored(parts)).annotations == 2
+    """It takes four leases; both workers look for lost work all the while."""
+    script = Script(latency=2.0)
+    changes = {"database_url": any_database_url, "lease_seconds": 0.5}
+    operation = FakeOperation(script=script)
+    async with house_of(settings, operation, **changes) as one:
+        async with house_of(settings, operation, **changes) as two:
+            principal = await one.use_cases.access.local()
+            image = await add_image(one, principal)
+            asked = await ask(one, principal, image, "fake", count=2)
+            async with working(one, two):
+                await until_all(one, principal, asked)
+            assert sum(len(batch) for batch in script.batches) == 2
+            assert {a.attempts for a in await found(one, principal, asked)} == {1}
 
 
-async def test_an_operation_that_fails_to_load_is_tried_again_and_then_given_up(
+async def test_work_in_hand_is_kept_after_the_machine_was_asleep(
     parts: Parts, principal: Principal, image: Image, script: Script
 ) -> None:
-    script.load_fails = [RuntimeError("weights are damaged")] * 9
-    asked = await ask(parts, principal, image, "fake", count=2)
-    database = parts.use_cases.database
-    for attempt, pause in ((1, 2), (2, 4)):
-        before = datetime.now(UTC)
-        assert await parts.worker.drain() == 2
-        for analysis in await found(parts, principal, asked):
-            assert (analysis.status, analysis.attempts) == (QUEUED, attempt)
-            assert analysis.error_code is None
-        async with database.read() as connection:
-            times = (await connection.execute(select(analyses.c.available_at))).scalars().all()
-        assert all(pause - 1 < (t - before).total_seconds() < pause + 3 for t in times)
-        await change_analyses(database, available_at=before)
-    await parts.worker.drain()
-    for analysis in await found(parts, principal, asked):
-        assert (analysis.status, analysis.error_code) == (FAILED, "PLUGIN_ERROR")
-        assert analysis.error_message is not None
-        assert analysis.error_message.startswith("Given up after 3 attempts: ")
-        assert "weights are damaged" in analysis.error_message
-    told = ["queued", "processing"] * 3 + ["failed"]
-    assert await tell_of(database, asked[0].id) == told
-    assert any("damaged" in f.message for f in parts.use_cases.host.failures)
-
-
-async def test_an_operation_that_loads_the_second_time_completes(
-    parts: Parts, principal: Principal, image: Image, script: Script
-) -> None:
-    script.load_fails = [RuntimeError("busy")]
-    asked = await ask(parts, principal, image, "fake", count=2)
-
-    async def done() -> bool:
-        return {a.status for a in await found(parts, principal, asked)} == {COMPLETED}
-
+    """Every lease ended meanwhile, but nobody else has taken them."""
+    asked = await ask(parts, principal, image, "fake", count=3)
+    script.running.close()
     async with working(parts):
-        await until(done)
-    assert {a.attempts for a in await found(parts, principal, asked)} == {2}
+        await script.running.arrival()
+        past = datetime.now(UTC) - timedelta(hours=8)
+        await change_analyses(parts.use_cases.database, lease_until=past)
+        queue = AnalysisQueue(parts.use_cases.database, lease=timedelta(seconds=60), max_attempts=3)
+        held = {a.lease_id for a in await leases(parts)}
+        assert await queue.recover(holding=held) == 0
+        script.running.open()
+        await until_all(parts, principal, asked)
+    assert {a.attempts for a in await found(parts, principal, asked)} == {1}
+    assert sum(len(batch) for batch in script.batches) == 3
 
 
-async def test_an_unavailable_operation_says_what_to_do(
-    settings: Settings, principal_of: Callable[[Parts], Any]
+async def leases(parts: Parts) -> Sequence[Any]:
+    async with parts.use_cases.database.read() as connection:
+        statement = select(analyses.c.lease_id).where(analyses.c.status == "PROCESSING")
+        return (await connection.execute(statement)).all()
+
+
+# --- shutdown -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gate", ["running", "loading"])
+async def test_a_shutdown_gives_work_back_at_once_and_uncounted(
+    settings: Settings, any_database_url: str, gate: str
 ) -> None:
-    operation = FakeOperation("heavy", requires=("no_such_package",), extra="thing[models]")
-    async with house_of(settings, operation, FakeOperation()) as parts:
-        principal = await principal_of(parts)
+    """Also while a runner hangs, or takes its time to load."""
+    script = Script()
+    held: Gate = getattr(script, gate)
+    operation = FakeOperation(script=script)
+    changes = {"database_url": any_database_url}
+    async with house_of(settings, operation, **changes) as parts:
+        principal = await parts.use_cases.access.local()
         image = await add_image(parts, principal)
-        asked = [
-            *await ask(parts, principal, image, "heavy"),
-            *await ask(parts, principal, image, "fake"),
-        ]
-        assert await parts.worker.drain() == 2
-        heavy, light = await found(parts, principal, asked)
-        assert (heavy.status, heavy.error_code) == (FAILED, "OPERATION_UNAVAILABLE")
-        assert "pip install 'thing[models]'" in (heavy.error_message or "")
-        assert light.status is COMPLETED
+        asked = await ask(parts, principal, image, "fake", count=20)
+        held.close()
+        started = time.monotonic()
+        async with working(parts):
+            await held.arrival()
+            started = time.monotonic()
+        assert time.monotonic() - started < 2
+        for analysis in await found(parts, principal, asked):
+            assert (analysis.status, analysis.attempts) == (QUEUED, 0)
+            assert (analysis.error_code, analysis.error_message) == (None, None)
+        # Another worker goes on at once.
+        other = FakeOperation()
+        async with house_of(settings, other, **changes) as second:
+            assert await second.worker.drain() == 20
+        assert {a.attempts for a in await found(parts, principal, asked)} == {1}
+        held.open()
 
 
-async def test_a_missing_region_is_a_skip(
-    settings: Settings, principal_of: Callable[[Parts], Any]
+async def test_a_shutdown_in_the_middle_of_everything_loses_nothing(
+    settings: Settings, any_database_url: str
 ) -> None:
-    face = Target.PROMINENT_FACE
-    operation = FakeOperation(missing_region={t: MissingRegion.SKIP for t in Target})
-    finder = FakeFinder(face, None)
-    from opsin.assembly import assemble
-
-    quiet = settings.model_copy(update={"disabled_plugins": ("bbox",)})
-    parts = assemble(quiet, [given(operation, finders=[finder])])
-    async with parts.running():
-        principal = await principal_of(parts)
-        image = await add_image(parts, principal)
-        params = {"target": face.value, "face_context": "whole_image"}
-        asked = [
-            *await ask(parts, principal, image, "fake", **params),
-            *await ask(parts, principal, image, "fake"),
-        ]
-        assert await parts.worker.drain() == 2
-        skipped, whole = await found(parts, principal, asked)
-        assert (skipped.status, skipped.error_code) == (FAILED, "SKIPPED")
-        assert "No prominent face" in (skipped.error_message or "")
-        assert whole.status is COMPLETED
-
-
-async def test_rows_that_no_longer_fit_fail_alone(
-    parts: Parts, principal: Principal, image: Image
-) -> None:
-    """A plugin was removed, or its params changed, after the analysis was asked for."""
-    asked = await ask(parts, principal, image, "fake", count=4)
-    changes: list[dict[str, Any]] = [
-        {"operation": "uninstalled"},
-        {"parameters": {"mark": "many"}},
-        {"parameters": {"target": "left_foot"}},
-    ]
-    async with parts.use_cases.database.write() as transaction:
-        for analysis, change in zip(asked, changes, strict=False):
-            await transaction.connection.execute(
-                update(analyses).where(analyses.c.id == analysis.id).values(**change)
-            )
-    assert await parts.worker.drain() == 4
-    answers = await found(parts, principal, asked)
-    codes = ["UNKNOWN_OPERATION", "INVALID_PARAMS", "TARGET_NOT_SUPPORTED", None]
-    assert [a.error_code for a in answers] == codes
-    assert [a.status for a in answers] == [FAILED, FAILED, FAILED, COMPLETED]
-    assert "'uninstalled'" in (answers[0].error_message or "")
-    assert {a.attempts for a in answers} == {1}
-
-
-def test_time() -> None:
-    assert time.monotonic() and timedelta()
-
-
-assert FakeResult
+    """Stopped again and again at odd moments; what was written stays, the rest goes on."""
+    script = Script(latency=0.002, max_batch=4)
+    operation = FakeOperation(script=script)
+    changes = {"database_url": any_database_url, "worker_batch": 16}
+    async with house_of(settings, operation, **changes) as parts:
+        principal = await parts.use_cases.access.local()
+        images = [await add_image(parts, principal) for _ in range(15)]
+        asked = [a for i in images for a in await ask(parts, principal, i, "fake", count=20)]
+        for number in range(25):
+            async with working(parts):
+                await asyncio.sleep(0.002 * number)
+        async with asyncio.timeout(60):
+            await parts.worker.drain()
+        assert {a.status for a in await found(parts, principal, asked)} == {COMPLETED}
+        assert {a.attempts for a in await found(parts, principal, asked)} == {1}
+        database = parts.use_cases.database
+        for analysis in asked:
+            told = await tell_of(database, analysis.id)
+            assert told[-1] == "completed" and told.count("completed") == 1
+            assert told[:-1] == ["queued", "processing"] * (len(told) // 2), told

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import threading
 
 import pytest
 from sqlalchemy.pool import QueuePool
@@ -21,6 +22,11 @@ def connections_in_use() -> int:
     """How many connections are out of the pools of this process."""
     objects = gc.get_objects()
     return sum(pool.checkedout() for pool in objects if issubclass(type(pool), QueuePool))
+
+
+def sqlite_threads() -> int:
+    """The threads of connections to SQLite; one left behind keeps the process from ending."""
+    return sum("_connection_worker_thread" in thread.name for thread in threading.enumerate())
 
 
 async def cut_socket(live: LiveServer, reads: int) -> None:
@@ -58,3 +64,4 @@ async def test_cut_connections_leave_nothing_behind(any_door: LiveServer) -> Non
         _, still_running = await asyncio.wait(begun, timeout=20)
         assert still_running == set()
     assert connections_in_use() == 0
+    assert sqlite_threads() <= 5  # four readers and a writer

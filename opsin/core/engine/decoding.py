@@ -63,10 +63,8 @@ class Decoder:
         # Twice the threads: none of them waits while the event loop hears of the last picture.
         most = 2 * self._pool.size
         while self._waiting and self._decoding < most and self._used < self._budget:
-            picture = heappop(self._waiting)[2]
-            if picture.source is not None:
-                self._decoding += 1
-                self._pool.submit(partial(self._decode, picture))
+            self._decoding += 1
+            self._pool.submit(partial(self._decode, heappop(self._waiting)[2]))
 
     def _decode(self, picture: Picture) -> None:
         """On the pool."""

@@ -3,8 +3,10 @@
 import asyncio
 import math
 import os
+import threading
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from opsin.core.contract import Loadable, Target
 from opsin.core.engine.admission import Admission
@@ -20,8 +22,10 @@ from opsin.core.engine.statistics import RunnerStatistics, runner_statistics
 from opsin.core.engine.task import Analyzed, Task
 from opsin.core.errors import Cancelled, DeadlineExceeded, UnknownOperation
 from opsin.core.imaging import DecodedImage, DecodeOptions, ImageLimits, Source
-from opsin.core.model_store import ModelStore
 from opsin.core.plugin_host import PluginHost, PluginInfo
+
+if TYPE_CHECKING:
+    from opsin.core.model_store import ModelStore
 
 _DEFAULT_LIMITS = ImageLimits()
 _DEFAULT_OPTIONS = DecodeOptions()
@@ -38,7 +42,7 @@ class Engine:
     def __init__(
         self,
         host: PluginHost,
-        models: ModelStore,
+        models: "ModelStore",
         *,
         device: str = "auto",
         limits: ImageLimits = _DEFAULT_LIMITS,
@@ -97,9 +101,8 @@ class Engine:
         self._closed = True
         for plan in tuple(self._plans):
             plan.fail(Cancelled("the engine was closed"))
-        for slot in self._slots.values():
-            slot.close()
-        await asyncio.to_thread(self._end_threads, time.monotonic() + grace)
+        loads = [thread for slot in self._slots.values() if (thread := slot.close())]
+        await asyncio.to_thread(self._end_threads, loads, time.monotonic() + grace)
 
     def of_task(self, task: Task) -> RunnerSlot:
         """The slot of a task's operation."""
@@ -118,6 +121,10 @@ class Engine:
         if registered is None:
             return None
         return self._slot(registered.finder, registered.plugin)
+
+    def settled(self) -> None:
+        """A task has its outcome."""
+        self._admission.leave(1)
 
     def _slot(self, loadable: Loadable, plugin: PluginInfo) -> RunnerSlot:
         # By identity, which a slot keeps alive: names of operations and finders may be equal.
@@ -146,14 +153,15 @@ class Engine:
             deadline=math.inf if deadline is None else deadline,
             priority=priority,
         )
-        items = max(len(plan.tasks), 1)
-        self._admission.enter(items, self._running())
+        # A picture counts as well, as long as it has to be decoded for no task at all.
+        alone = 0 if plan.tasks else 1
+        self._admission.enter(plan.missing + alone, self._running())
         self._plans.add(plan)
         timer = loop.call_at(deadline, plan.expire) if deadline is not None else None
         picture = None
         try:
             if isinstance(source, DecodedImage):
-                plan.begin(source, 0.0)
+                plan.decoded(source, 0.0)
             else:
                 picture = Picture(source, options, plan.decoded)
                 self._decoder.start(picture, priority)
@@ -167,9 +175,9 @@ class Engine:
                 for slot in self._slots.values():
                     slot.discard(plan)
             if picture is not None:
-                pass
+                self._decoder.release(picture)
             self._plans.discard(plan)
-            self._admission.leave(items)
+            self._admission.leave(plan.missing + alone)
             # An error's traceback holds this frame: it must not lead back to the error's future,
             # or the pixels would stay until the garbage collector finds the cycle.
             del plan, picture, timer
@@ -198,11 +206,11 @@ class Engine:
         for ticket, answer in zip(completed.tickets, completed.answers, strict=True):
             deliver(ticket, answer, completed)
 
-    def _end_threads(self, until: float) -> None:
+    def _end_threads(self, loads: list[threading.Thread], until: float) -> None:
         self._lanes.close(until)
         self._pool.close(until)
-        for slot in self._slots.values():
-            slot.join(until)
+        for thread in loads:
+            thread.join(max(until - time.monotonic(), 0.0))
 
 
 def _usable_cores() -> int:

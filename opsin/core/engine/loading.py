@@ -78,13 +78,12 @@ class Loader:
         runner = loadable.load(context)
         if not isinstance(runner, Runner):
             raise TypeError(f"load returned a {type(runner).__name__}, not a Runner")
-        kind = type(runner)
         return LoadedRunner(
             what=described(loadable),
             runner=runner,
             device=context.device,
             models=models_used(context),
-            is_plain=kind.prepare is Runner.prepare and kind.batch_key is Runner.batch_key,
+            is_plain=_is_inherited(runner.prepare) and _is_inherited(runner.batch_key),
         )
 
 
@@ -104,11 +103,11 @@ class RunnerSlot:
         self.plugin = plugin
         self.queue: RunnerQueue | None = None
         self.loads = 0
-        self.thread: threading.Thread | None = None
         self._loader = loader
         self._lanes = lanes
         self._mailbox = mailbox
         self._pause = pause
+        self._thread: threading.Thread | None = None
         self._lane: Lane | None = None
         self._waiting: list[Ticket] = []
         self._failure: OpsinError | None = None
@@ -136,13 +135,14 @@ class RunnerSlot:
 
     def warm(self) -> None:
         """Begin to load, unless it is loaded, loading or known to fail."""
-        if self._lane is None and self.thread is None and not self.failure():
+        idle = self._lane is None and self._thread is None and not self._closed
+        if idle and not self.failure():
             self._start()
 
     def submit(self, tickets: list[Ticket]) -> None:
         """Queue items for the runner, loading it when it is not there."""
         if self._lane and self.queue:
-            self._lane.put(self.queue, tickets)
+            self._put(self._lane, self.queue, tickets)
         elif failure := self.failure():
             _fail(tickets, failure)
         else:
@@ -155,21 +155,17 @@ class RunnerSlot:
         if self._lane and self.queue:
             self._lane.discard(self.queue, owner)
 
-    def join(self, until: float) -> None:
-        """Wait for a load that is under way, at most until then."""
-        if self.thread is not None:
-            self.thread.join(max(until - time.monotonic(), 0.0))
-
-    def close(self) -> None:
-        """From now on a runner that comes out of its load is closed at once."""
+    def close(self) -> threading.Thread | None:
+        """Load no more; a runner that still comes out of its load, on this thread, is closed."""
         self._closed = True
+        return self._thread
 
     def _start(self) -> None:
         self.loads += 1
         name = f"opsin-load-{self.loadable.name}"
-        self.thread = threading.Thread(target=self._load, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._load, name=name, daemon=True)
         try:
-            self.thread.start()
+            self._thread.start()
         except RuntimeError as error:  # the machine has no thread left
             self._loaded(as_opsin_error(error, f"loading {described(self.loadable)}"))
 
@@ -179,13 +175,10 @@ class RunnerSlot:
             answer = self._loader.load(self.loadable, self.plugin)
         except BaseException as error:
             answer = as_opsin_error(error, f"loading {described(self.loadable)}")
-        if self._closed and isinstance(answer, LoadedRunner):
-            answer.close()
-        else:
-            self._mailbox.post(self._loaded, answer)
+        self._mailbox.post(self._loaded, answer)
 
     def _loaded(self, answer: LoadedRunner | OpsinError) -> None:
-        self.thread = None
+        self._thread = None
         waiting, self._waiting = self._waiting, []
         if isinstance(answer, LoadedRunner) and self._closed:
             answer.close()
@@ -204,8 +197,21 @@ class RunnerSlot:
             _fail(waiting, self._failure)
         else:
             self._failure, self._failures = None, 0
-            if waiting:
-                self._lane.put(self.queue, waiting)
+            self._put(self._lane, self.queue, waiting)
+
+    def _put(self, lane: "Lane", queue: RunnerQueue, tickets: list[Ticket]) -> None:
+        try:
+            lane.put(queue, tickets)
+        except Exception as error:  # some may be queued: only their owners can end it for all
+            failure = as_opsin_error(error, f"queueing for {described(self.loadable)}")
+            for ticket in tickets:
+                ticket.owner.fail(failure)
+
+
+def _is_inherited(method: Any) -> bool:
+    """Whether a runner's method is the base class's own: then it need not be called."""
+    name = getattr(method, "__name__", "")
+    return getattr(method, "__func__", None) is getattr(Runner, name, method)
 
 
 def described(loadable: Loadable) -> str:

@@ -35,6 +35,8 @@ class Runners(Protocol):
 
     def of_task(self, task: Task) -> RunnerSlot: ...
     def finder(self, target: Target) -> RunnerSlot | None: ...
+    def settled(self) -> None:
+        """A task has its outcome, and no longer waits."""
 
 
 class _Placed(NamedTuple):
@@ -74,7 +76,8 @@ class PicturePlan:
         self.image: DecodedImage | None = None
         self._runners = runners
         self._outcomes: list[Outcome | None] = [None] * len(tasks)
-        self._missing = len(tasks)
+        self.missing = len(tasks)
+        """Tasks that have no outcome yet."""
         self._decode_seconds = 0.0
         self._begun = 0.0
         self._finder_models: dict[Target, tuple[ModelUsed, ...]] = {}
@@ -82,10 +85,12 @@ class PicturePlan:
     @property
     def is_complete(self) -> bool:
         """Every task has its outcome: nothing of this plan waits anywhere."""
-        return self.image is not None and not self._missing
+        return self.image is not None and not self.missing
 
     def decoded(self, answer: "DecodedImage | OpsinError", seconds: float) -> None:
         """What decoding gave, after so many seconds."""
+        if self.closed:
+            return
         if isinstance(answer, OpsinError):
             self.fail(answer)
             return
@@ -203,18 +208,17 @@ class PicturePlan:
         status: TaskStatus = TaskStatus.ERROR,
         completed: Completed | None = None,
     ) -> None:
-        if self._outcomes[index] is not None:
-            return
         provenance = self._provenance(index, placed, completed)
         error = answer if isinstance(answer, OpsinError) else None
         result = None if error else answer
         status = status if error else TaskStatus.SUCCESS
         self._outcomes[index] = Outcome(self.tasks[index], status, result, error, provenance)
-        self._missing -= 1
+        self.missing -= 1
+        self._runners.settled()
         self._finish_if_done()
 
     def _finish_if_done(self) -> None:
-        if self._missing or self.future.done():
+        if self.missing or self.future.done():
             return
         assert self.image is not None  # nothing is settled before `begin`
         outcomes = tuple(outcome for outcome in self._outcomes if outcome is not None)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from opsin.core.contract import Loadable
-from tests.core.engine.workbench import Workbench
+from tests.core.engine.workbench import Workbench, until
 
 MakeWorkbench = Callable[..., Workbench]
 
@@ -24,5 +24,4 @@ async def workbench(tmp_path: Path) -> AsyncIterator[MakeWorkbench]:
     yield make
     for bench in made:
         await bench.close()
-    left = [t.name for t in threading.enumerate() if t.name.startswith("opsin-")]
-    assert left == []
+    await until(lambda: not any(t.name.startswith("opsin-") for t in threading.enumerate()))

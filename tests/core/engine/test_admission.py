@@ -1,13 +1,15 @@
 """Who is turned away, who leaves early, and who comes too late."""
 
 import asyncio
+import threading
+from typing import Any
 
 import pytest
 
-from opsin.core.contract import Target
+from opsin.core.contract import Item, Target
 from opsin.core.engine.admission import Admission
 from opsin.core.errors import DeadlineExceeded, Overloaded, TooLarge
-from opsin.core.testing import FakeFinder, FakeOperation, Script
+from opsin.core.testing import FakeFinder, FakeOperation, FakeRunner, Script
 from tests.core.engine.conftest import MakeWorkbench
 from tests.core.engine.workbench import decoded, marks_of, png, until
 
@@ -32,6 +34,22 @@ async def test_over_the_limit_a_request_is_refused_at_once(workbench: MakeWorkbe
         [4],
     ]
     assert marks_of(await bench.run(bench.task(mark=9))) == [9]
+
+
+async def test_what_is_done_does_not_wait_though_its_request_does(
+    workbench: MakeWorkbench,
+) -> None:
+    slow, quick = FakeOperation("slow"), FakeOperation("quick", Script(uses_device=False))
+    bench = workbench(slow, quick, queue_limit=3)
+    slow.script.running.close()
+    request = bench.begin(bench.task("slow"), bench.task("quick"), bench.task("quick"))
+    await slow.script.running.arrival()
+    name = "operation 'quick'"
+    await until(lambda: bench.statistics(name).items == 2)
+    await until(lambda: bench.engine._admission.accepted == 1)
+    await bench.run(*[bench.task("quick")] * 3)
+    slow.script.running.open()
+    await request
 
 
 async def test_more_than_could_ever_wait_is_too_large(workbench: MakeWorkbench) -> None:
@@ -70,6 +88,30 @@ async def test_a_caller_who_leaves_takes_the_waiting_items_along(workbench: Make
     script.running.open()
     await asyncio.gather(first, staying, *others)
     assert not {1, 2, 3, 4, 5, 6} & {mark for batch in script.marks for mark in batch}
+
+
+async def test_leaving_while_an_item_is_prepared(workbench: MakeWorkbench) -> None:
+    preparing, go = threading.Event(), threading.Event()
+
+    class Held(FakeRunner):
+        def prepare(self, item: Item[Any]) -> Any:
+            if item.params.mark == 1:
+                preparing.set()
+                assert go.wait(20)
+            return item
+
+    operation = FakeOperation(runner=Held)
+    bench = workbench(operation)
+    first = await bench.occupy(operation.script, bench.task(mark=0))
+    leaving = bench.begin(bench.task(mark=1))
+    await until(preparing.is_set)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    go.set()
+    await bench.queued(0)  # though the device is still busy
+    operation.script.running.open()
+    await first
 
 
 async def test_leaving_while_the_model_loads_or_the_region_is_sought(

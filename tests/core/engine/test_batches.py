@@ -2,17 +2,17 @@
 
 import asyncio
 import threading
-import time
 from typing import Any, ClassVar
 
 import pytest
 
+from opsin.core import imaging
 from opsin.core.contract import Item, Runner
-from opsin.core.engine import TaskStatus
+from opsin.core.engine import TaskStatus, decoding
 from opsin.core.errors import InvalidImage
-from opsin.core.testing import FakeOperation, FakeResult, FakeRunner, Script
+from opsin.core.testing import FakeOperation, FakeResult, FakeRunner, Gate, Script
 from tests.core.engine.conftest import MakeWorkbench
-from tests.core.engine.workbench import marks_of, message_of, result_of, until
+from tests.core.engine.workbench import Plain, marks_of, message_of, png, result_of, until
 
 WHAT = "operation 'fake'"
 
@@ -195,6 +195,23 @@ async def test_items_are_prepared_in_parallel_off_the_device_thread(
     assert all(name.startswith("opsin-cpu-") for name in Slow.threads)
 
 
+async def test_a_method_set_on_the_runner_itself_is_called_too(workbench: MakeWorkbench) -> None:
+    prepared: list[Any] = []
+
+    def prepare(item: Item[Any]) -> Any:
+        prepared.append(item.params.mark)
+        return item
+
+    def make(script: Script) -> Plain:
+        runner = Plain(lambda batch: FakeRunner(script).run(batch))
+        runner.prepare = prepare  # type: ignore[method-assign]  # as a wrapping library may
+        return runner
+
+    bench = workbench(FakeOperation(runner=make))
+    assert marks_of(await bench.run(bench.task(mark=4))) == [4]
+    assert prepared == [4]
+
+
 async def test_the_wrong_type_of_result_is_an_error(workbench: MakeWorkbench) -> None:
     class Wrong(Runner[Any, Any]):
         def run(self, batch: Any) -> Any:
@@ -227,27 +244,46 @@ async def test_out_of_memory_splits_the_batch_and_keeps_later_ones_small(
     assert max(len(batch) for batch in operation.script.marks) <= 2
 
 
-async def test_the_event_loop_goes_on_whatever_the_threads_do(workbench: MakeWorkbench) -> None:
-    class Busy(FakeRunner):
+async def test_the_event_loop_goes_on_whatever_the_threads_do(
+    workbench: MakeWorkbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gates = {name: Gate() for name in ("decode", "load", "prepare", "run", "close")}
+
+    class Held(FakeRunner):
         def prepare(self, item: Item[Any]) -> Any:
-            time.sleep(0.1)
+            gates["prepare"].enter()
             return item
 
         def run(self, batch: Any) -> Any:
-            time.sleep(0.1)
+            gates["run"].enter()
             return super().run(batch)
 
-    def make(script: Script) -> Busy:
-        time.sleep(0.1)
-        return Busy(script)
+        def close(self) -> None:
+            gates["close"].enter()
 
-    bench = workbench(FakeOperation(runner=make))
-    request = bench.begin(*(bench.task(mark=n) for n in range(4)))
-    longest, last = 0.0, time.monotonic()
-    while not request.done():
-        await asyncio.sleep(0)
-        longest, last = max(longest, time.monotonic() - last), time.monotonic()
-    assert longest < 0.08
+    def load(script: Script) -> Held:
+        gates["load"].enter()
+        return Held(script)
+
+    def decode(*args: Any) -> imaging.DecodedImage:
+        gates["decode"].enter()
+        return imaging.decode(*args)
+
+    monkeypatch.setattr(decoding, "decode", decode)
+    bench = workbench(FakeOperation(runner=load))
+    for gate in gates.values():
+        gate.close()
+    request = bench.begin(bench.task(mark=3), source=png())
+    for name in ("decode", "load", "prepare", "run"):
+        await gates[name].arrival()  # only a loop that is not held itself comes here
+        assert not request.done()
+        gates[name].open()
+    assert marks_of(await request) == [3]
+    closing = asyncio.ensure_future(bench.engine.close())
+    await gates["close"].arrival()
+    assert not closing.done()
+    gates["close"].open()
+    await closing
 
 
 async def test_a_higher_priority_goes_first(workbench: MakeWorkbench) -> None:

@@ -8,10 +8,11 @@ import pytest
 from opsin.core.contract import Target
 from opsin.core.engine.batching import FairShare
 from opsin.core.engine.lanes import Lane
+from opsin.core.engine.plan import PicturePlan
 from opsin.core.errors import Cancelled, OperationFailed
 from opsin.core.testing import FakeFinder, FakeOperation, Script
 from tests.core.engine.conftest import MakeWorkbench
-from tests.core.engine.workbench import marks_of, message_of, png, until
+from tests.core.engine.workbench import decoded, marks_of, message_of, png, until
 
 
 async def test_closing_answers_everyone_at_once(workbench: MakeWorkbench) -> None:
@@ -145,12 +146,41 @@ async def test_a_plan_that_cannot_be_made_fails_its_caller_only(
         raise ZeroDivisionError
 
     bench = workbench(FakeOperation())
+    with monkeypatch.context() as patch:
+        patch.setattr(PicturePlan, "begin", broken)
+        for source in (png(), decoded()):
+            with pytest.raises(OperationFailed, match="planning the tasks failed: ZeroDivision"):
+                await bench.run(bench.task(), source=source)
+    assert marks_of(await bench.run(bench.task(mark=1), source=png())) == [1]
+
+
+async def test_a_queue_that_fails_ends_its_callers_request_only(
+    workbench: MakeWorkbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: object) -> None:
+        raise ZeroDivisionError
+
+    bench = workbench(FakeOperation())
     await bench.run(bench.task())
     with monkeypatch.context() as patch:
         patch.setattr(Lane, "put", broken)
-        with pytest.raises(OperationFailed, match="planning the tasks failed: ZeroDivisionError"):
+        with pytest.raises(OperationFailed, match="queueing for operation 'fake' failed"):
             await bench.run(bench.task(), source=png())
     assert marks_of(await bench.run(bench.task(mark=1), source=png())) == [1]
+
+
+async def test_a_queue_that_fails_after_the_load(
+    workbench: MakeWorkbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: object) -> None:
+        raise ZeroDivisionError
+
+    bench = workbench(FakeOperation())
+    with monkeypatch.context() as patch:
+        patch.setattr(Lane, "put", broken)
+        with pytest.raises(OperationFailed, match="queueing for operation 'fake' failed"):
+            await bench.run(bench.task())
+    assert marks_of(await bench.run(bench.task(mark=1))) == [1]
 
 
 async def test_a_closer_that_fails_is_logged(

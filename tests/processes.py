@@ -1,0 +1,158 @@
+"""Real processes of `opsin` for tests: started with a plugin of their own, killed at will."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from opsin.settings import environment_with
+
+# An installed distribution as far as Python can tell: a module, and metadata with an entry point.
+_PLUGIN = '''
+"""Writes down each item that it runs, with the process that ran it."""
+
+import os
+import time
+
+from opsin import Annotation, Operation, Params, Result, Runner, hookimpl
+
+
+class MarkParams(Params):
+    mark: int = 0
+
+
+class MarkResult(Result):
+    mark: int
+
+    def annotations(self):
+        return [
+            Annotation(annotation_type="mark", class_name=str(self.mark), data={"n": n})
+            for n in range(2)
+        ]
+
+
+class MarkRunner(Runner):
+    max_batch = 8
+
+    def __init__(self, path, seconds):
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        self._seconds = seconds
+
+    def run(self, batch):
+        for item in batch:
+            os.write(self._file, f"{item.params.mark} {os.getpid()}\\n".encode())
+            time.sleep(self._seconds)
+        return [MarkResult(mark=item.params.mark) for item in batch]
+
+
+class WriteMark(Operation):
+    name = "write_mark"
+    version = "1"
+    description = "Writes its mark into a file."
+    params = MarkParams
+    result = MarkResult
+
+    def __init__(self, path, seconds):
+        self._arguments = path, seconds
+
+    def load(self, context):
+        return MarkRunner(*self._arguments)
+
+
+@hookimpl
+def opsin_operations(options):
+    return [WriteMark(options["path"], options["seconds"])]
+'''
+
+
+class Marks:
+    """The plugin `marks` in a folder, and what its runners wrote down."""
+
+    def __init__(self, folder: Path, seconds: float) -> None:
+        self._path = folder / "marks.txt"
+        self._path.touch()
+        packages = folder / "packages"
+        metadata = packages / "opsin_marks-1.0.dist-info"
+        metadata.mkdir(parents=True)
+        (packages / "opsin_marks.py").write_text(_PLUGIN)
+        (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: opsin-marks\nVersion: 1.0")
+        (metadata / "entry_points.txt").write_text("[opsin]\nmarks = opsin_marks\n")
+        inherited = os.environ.get("PYTHONPATH")
+        options = {"marks": {"path": str(self._path), "seconds": seconds}}
+        self.environment = {
+            "PYTHONPATH": os.pathsep.join([str(packages), *filter(None, [inherited])]),
+            "OPSIN_PLUGIN_OPTIONS": json.dumps(options),
+            "OPSIN_DISABLED_PLUGINS": "bbox",
+        }
+
+    def lines(self) -> list[tuple[int, int]]:
+        """Each run so far: its mark and the process."""
+        found = (line.split() for line in self._path.read_text().splitlines())
+        return [(int(mark), int(process)) for mark, process in found]
+
+    def runs(self) -> Counter[int]:
+        """How often each mark was run."""
+        return Counter(mark for mark, _ in self.lines())
+
+    async def at_least(self, count: int, seconds: float = 30) -> None:
+        """Wait for so many runs."""
+        async with asyncio.timeout(seconds):
+            while len(self.lines()) < count:  # noqa: ASYNC110 - another process writes the file
+                await asyncio.sleep(0.02)
+
+
+class Opsin:
+    """One process; what it prints goes to a file."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", output: Path) -> None:
+        self.process = process
+        self.pid = process.pid
+        self._output = output
+
+    def output(self) -> str:
+        return self._output.read_text(errors="replace")
+
+    async def prints(self, text: str, seconds: float = 30) -> str:
+        """Wait for a text on stdout or stderr; gives the line it is in."""
+        async with asyncio.timeout(seconds):
+            while text not in (output := self.output()):
+                assert self.process.poll() is None, f"the process ended:\n{output}"
+                await asyncio.sleep(0.02)
+        return next(line for line in output.splitlines() if text in line)
+
+    def kill(self) -> None:
+        """As kill -9: it does not notice."""
+        self.process.kill()
+        self.process.wait(10)
+
+    async def stop(self) -> float:
+        """As Ctrl-C or a service manager; gives the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return await asyncio.to_thread(self.process.wait, 30)
+
+
+@contextlib.contextmanager
+def opsin(folder: Path, *arguments: str, marks: Marks, **settings: Any) -> Iterator[Opsin]:
+    """`python -m opsin ARGUMENTS` with these settings, ended with the block."""
+    texts = {name: str(value) for name, value in settings.items()}
+    environment = environment_with(**texts) | marks.environment
+    number = len(list(folder.glob("output-*")))
+    output = folder / f"output-{arguments[0]}-{number}"
+    command = [sys.executable, "-X", "faulthandler", "-m", "opsin", *arguments]
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            command, stdout=file, stderr=file, env=environment, cwd=folder, process_group=0
+        )
+    try:
+        yield Opsin(process, output)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(10)
