@@ -173,8 +173,9 @@ class Runner(ABC, Generic[P, Output]):
     """The loaded half of an operation.
 
     `prepare` is called for one item on any of several threads and must not touch the device.
-    `run` is called for a batch of prepared items, always on the same thread, and returns one
-    output per item in order.  An exception from `run` is bisected, so that a bad item fails alone.
+    `run` is called for one batch of prepared items at a time and returns one output per item in
+    order; for a runner that uses the device, always on the device's thread.  An exception from
+    `run` is bisected, so that a bad item fails alone.
     """
 
     max_batch: int = 16

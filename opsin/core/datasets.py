@@ -32,8 +32,9 @@ class Datasets:
     async def create(self, principal: Principal, name: str, description: str = "") -> Dataset:
         """A new, empty dataset; names need not be unique."""
         now = datetime.now(UTC)
+        identity = new_id()
         values = {
-            "id": new_id(),
+            "id": identity,
             "company_id": principal.company_id,
             "name": require_text(name, "name", 255),
             "description": require_text(description, "description", 10_000, least=0),
@@ -43,7 +44,7 @@ class Datasets:
         async with self._database.write() as transaction:
             await transaction.connection.execute(insert(datasets).values(values))
             transaction.emit(
-                NewEvent("dataset.created", principal.company_id, dataset_id=values["id"])
+                NewEvent("dataset.created", principal.company_id, dataset_id=identity)
             )
         return from_values(Dataset, values)
 

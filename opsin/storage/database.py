@@ -81,8 +81,8 @@ class Signal:
             if not future.done():
                 future.set_result(None)
 
-    async def wait(self, since: int, timeout: float) -> None:
-        """Until it has fired more than `since` times, `timeout` seconds at most.
+    async def wait(self, since: int, seconds: float) -> None:
+        """Until it has fired more than `since` times, so many seconds at most.
 
         Take `fired` before looking at the database, so that a commit during the look is not missed.
         """
@@ -91,7 +91,7 @@ class Signal:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
         try:
-            await asyncio.wait_for(future, timeout)
+            await asyncio.wait_for(future, seconds)
         except TimeoutError:
             pass
         finally:

@@ -48,9 +48,7 @@ def test_processing_sets_the_start_once() -> None:
 
 
 def test_an_end_sets_the_end_and_the_start_if_there_was_none() -> None:
-    change = step(
-        QUEUED, FAILED, now=NOW, started_at=None, error_message="no disk", finalize=True
-    )
+    change = step(QUEUED, FAILED, now=NOW, started_at=None, error_message="no disk", finalize=True)
     assert change is not None
     assert change.columns["started_at"] == change.columns["completed_at"] == NOW
     assert change.columns["error_message"] == "no disk"
