@@ -170,6 +170,7 @@ async def serve(
         port=0,
         log_level="warning",
         ws="websockets-sansio",
+        timeout_graceful_shutdown=5,
     )
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]

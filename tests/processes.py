@@ -152,6 +152,8 @@ def opsin(folder: Path, *arguments: str, marks: Marks, **settings: Any) -> Itera
         )
     try:
         yield Opsin(process, output)
+        # What fails on purpose is told in one line; a traceback is something unforeseen.
+        assert "Traceback" not in (text := output.read_text(errors="replace")), text
     finally:
         if process.poll() is None:
             process.kill()

@@ -215,7 +215,7 @@ async def test_a_stopped_worker_hands_its_work_over_at_once(
     settings: Settings, tmp_path: Path
 ) -> None:
     """The lease would last a minute; one is in the middle of a slow item."""
-    marks = Marks(tmp_path, seconds=0.2)
+    marks = Marks(tmp_path, seconds=0.1)
     url = f"sqlite:///{tmp_path / 'data' / 'opsin.sqlite3'}"
     async with scene_on(settings, tmp_path, url) as scene:
         await scene.ask(12)
@@ -270,8 +270,9 @@ async def ask_server(server: Opsin) -> httpx.AsyncClient:
 
 
 async def test_sqlite_locked_by_another_process_under_load(
-    settings: Settings, tmp_path: Path, marks: Marks
+    settings: Settings, tmp_path: Path
 ) -> None:
+    marks = Marks(tmp_path, seconds=0.004)
     path = tmp_path / "data" / "opsin.sqlite3"
     async with scene_on(settings, tmp_path, f"sqlite:///{path}") as scene, following(scene):
         await scene.ask(300)

@@ -59,13 +59,12 @@ def analyze(
     """
     settings = read_settings(data_dir=data_dir)  # before what takes long to import
 
-    from opsin.assembly import build_engine, discover_plugins
+    from opsin.assembly import build_engine, discover_plugins, open_models
     from opsin.cli.analysis_report import describe, has_failed, print_table
     from opsin.core.availability import Availability
-    from opsin.core.model_store import ModelStore
 
     host = discover_plugins(settings)
-    store = ModelStore(settings.models_dir, offline=settings.offline)
+    store = open_models(settings, host)
     availability = Availability(host, store)
     tasks = _asked(host, availability, task) if task else _every(host, availability)
     if len(tasks) > settings.max_tasks:

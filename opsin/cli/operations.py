@@ -14,12 +14,11 @@ def operations(data_dir: DataDir = None, as_json: Json = False) -> None:
     """List the operations, and on which parts of a picture each can be run here."""
     settings = read_settings(data_dir=data_dir)  # before what takes long to import
 
-    from opsin.assembly import discover_plugins
+    from opsin.assembly import discover_plugins, open_models
     from opsin.core.availability import Availability
-    from opsin.core.model_store import ModelStore
 
     host = discover_plugins(settings)
-    availability = Availability(host, ModelStore(settings.models_dir, offline=settings.offline))
+    availability = Availability(host, open_models(settings, host))
     described = [_described(availability, one) for one in host.operations.values()]
     if as_json:
         print_json({"operations": described})

@@ -95,7 +95,7 @@ class Analyses:
             raise TooLarge(f"At most {self._max_tasks} tasks may be asked at once")
         _check_priority(priority)
         async with self._database.write() as transaction:
-            image = await require_image(transaction.connection, principal, image_id)
+            image = await require_image(transaction.connection, principal, image_id, keep=True)
             now = datetime.now(UTC)
             rows = [
                 {
@@ -132,7 +132,7 @@ class Analyses:
         model_name = require_text(new.model_name, "modelName", 255)
         model_version = require_text(new.model_version, "modelVersion", 100)
         async with self._database.write() as transaction:
-            image = await require_image(transaction.connection, principal, new.image_id)
+            image = await require_image(transaction.connection, principal, new.image_id, keep=True)
             now = datetime.now(UTC)
             values = {
                 "id": new_id(),

@@ -43,9 +43,7 @@ class Datasets:
         }
         async with self._database.write() as transaction:
             await transaction.connection.execute(insert(datasets).values(values))
-            transaction.emit(
-                NewEvent("dataset.created", principal.company_id, dataset_id=identity)
-            )
+            transaction.emit(NewEvent("dataset.created", principal.company_id, dataset_id=identity))
         return from_values(Dataset, values)
 
     async def find(self, principal: Principal, dataset_id: str) -> Dataset | None:

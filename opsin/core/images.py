@@ -178,9 +178,14 @@ class Images:
         await self._blobs.put_file(key, file, content_type=info.content_type)
 
 
-async def require_image(connection: AsyncConnection, principal: Principal, image_id: str) -> Image:
-    """The caller's image; NotFound also for another company's."""
-    found = await _find(connection, principal, image_id)
+async def require_image(
+    connection: AsyncConnection, principal: Principal, image_id: str, *, keep: bool = False
+) -> Image:
+    """The caller's image; NotFound also for another company's.
+
+    With `keep` nobody deletes it before the transaction ends.
+    """
+    found = await _find(connection, principal, image_id, keep=keep)
     if found is None:
         raise NotFound("Image not found")
     return found
@@ -203,13 +208,17 @@ def decode_base64(text: str, max_bytes: int) -> bytes:
         raise InvalidInput("This is not base64 text") from None
 
 
-async def _find(connection: AsyncConnection, principal: Principal, image_id: str) -> Image | None:
+async def _find(
+    connection: AsyncConnection, principal: Principal, image_id: str, *, keep: bool = False
+) -> Image | None:
     identity = canonical_id(image_id)
     if identity is None:
         return None
     statement = select(*columns_of(images, Image)).where(
         images.c.id == identity, *visible(principal)
     )
+    if keep:
+        statement = statement.with_for_update(read=True, key_share=True)
     row = (await connection.execute(statement)).first()
     return to_record(Image, row) if row is not None else None
 

@@ -1,51 +1,86 @@
-"""Where weights live: finds them, says what is missing and how to get it, downloads, installs."""
+"""The models of one server: which serve what, whether they are here, and how to get them."""
 
-import contextlib
 import importlib.util
 import shlex
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from opsin.core.contract import (
-    Bundled,
-    Download,
-    Loadable,
-    LoadContext,
-    LocatedModel,
-    ModelRequirement,
-)
+from opsin.core.contract import Loadable, LoadContext
 from opsin.core.errors import (
     ConfigurationError,
-    FetchFailed,
     InvalidInput,
     OperationUnavailable,
     StorageError,
 )
-from opsin.core.model_files import Fingerprints, Progress, download, exclusive, sha256_of, silent
+from opsin.core.model_configuration import ModelConfiguration
+from opsin.core.model_downloads import DownloadKeeper
+from opsin.core.model_files import (
+    FileCheck,
+    Fingerprints,
+    Progress,
+    check_file,
+    digest_problem,
+    folder_digest,
+    silent,
+)
+from opsin.core.model_folders import FolderKeeper
+from opsin.core.model_hub import Hub
+from opsin.core.model_places import Lack, ModelState, Place, package_folders, place_of
+from opsin.core.model_requirements import (
+    FINGERPRINTS,
+    Bundled,
+    Download,
+    Folder,
+    LocatedModel,
+    ModelRequirement,
+    Repository,
+)
+
+UNREADABLE = Lack(ModelState.MISSING, ", which cannot be read")
 
 
 class ModelStore:
-    """The models of one server: downloads in `directory`, bundled ones in their packages."""
+    """Finds weights in `directory`, in packages and in folders; writes only in `directory`.
 
-    def __init__(self, directory: Path, *, offline: bool = False) -> None:
+    A requirement is what a plugin declares; `models_of` says what it is here, by configuration.
+    All the other methods take requirements as they are here.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        offline: bool = False,
+        configuration: ModelConfiguration | None = None,
+        hub: Hub | None = None,
+    ) -> None:
         self.directory = directory
         self.offline = offline
-        self._fingerprints = Fingerprints(directory / "fingerprints.json")
+        self.configuration = configuration or ModelConfiguration()
+        self._fingerprints = Fingerprints(directory / FINGERPRINTS)
+        self._downloads = DownloadKeeper(directory)
+        self._folders = FolderKeeper(directory, hub or Hub(), self._fingerprints)
         self._importable: set[str] = set()
+
+    def models_of(self, loadable: Loadable) -> tuple[ModelRequirement, ...]:
+        """The weights that an operation or a region finder needs on this server."""
+        return self.configuration.models_of(loadable)
 
     def locate(self, requirement: ModelRequirement) -> LocatedModel:
         """The weights and their fingerprint; `OperationUnavailable` says how to get them.
 
         The first call after a change of the files reads them whole.
         """
-        reason = self._absent(requirement)
-        if reason is None:
-            paths = self._paths(requirement)
-            fingerprint = self._fingerprints.of(paths)
-            reason = self._wrong(requirement, fingerprint)
-        if reason is not None:
-            raise OperationUnavailable(reason)
-        return LocatedModel(requirement, paths, fingerprint)
+        place = self.place(requirement)
+        lack = self.lack(place, read=True)
+        try:
+            fingerprint = "" if lack else self._fingerprint(place)
+        except OSError:
+            lack = UNREADABLE
+        if lack is not None:
+            raise OperationUnavailable(self._reason(requirement, lack))
+        return LocatedModel(requirement, place.paths, fingerprint, place.folder)
 
     def missing(self, loadable: Loadable) -> str | None:
         """Why it cannot be loaded and what to do; None when it can.  Nothing is imported."""
@@ -56,127 +91,127 @@ class ModelStore:
             extra = loadable.extra.partition("[")[2].rstrip("]")
             what = f"the {extra!r} extra" if extra else ", ".join(packages)
             return f"needs {what}: pip install {shlex.quote(loadable.extra)}"
-        for requirement in loadable.models:
-            reason = self._absent(requirement)
-            if reason is None:
-                known = self._fingerprints.known(self._paths(requirement))
-                reason = self._wrong(requirement, known) if known else None
-            if reason is not None:
+        for requirement in self.models_of(loadable):
+            if reason := self.reason(requirement):
                 return reason
         return None
+
+    def reason(self, requirement: ModelRequirement) -> str | None:
+        """Why the weights cannot be used and what to do, as far as is known without reading them.
+
+        Begins with "needs the weights of".
+        """
+        lack = self.lack(self.place(requirement), read=False)
+        return self._reason(requirement, lack) if lack else None
 
     def context(self, loadable: Loadable, device: str) -> LoadContext:
         """What `load` gets; `OperationUnavailable` when something is missing."""
         reason = self.missing(loadable)
         if reason is not None:
             raise OperationUnavailable(f"{loadable.name} {reason}")
-        return LoadContext(device, {model.role: self.locate(model) for model in loadable.models})
+        models = self.models_of(loadable)
+        return LoadContext(device, {model.role: self.locate(model) for model in models})
 
     def pull(self, requirement: ModelRequirement, progress: Progress = silent) -> LocatedModel:
         """Download the weights if they are not here; goes on from where a broken one stopped."""
-        origin = requirement.origin
-        if isinstance(origin, Bundled):
-            return self.locate(requirement)
         try:
             return self.locate(requirement)
         except OperationUnavailable:
-            pass  # not here, or not the right file: fetch it
+            if isinstance(requirement.origin, Bundled | Folder):
+                raise
         if self.offline:
             raise ConfigurationError(
-                f"this server is offline and downloads nothing; {self._carry(requirement)}"
+                f"this server is offline and downloads nothing; {self._remedy(requirement)}"
             )
-        part = self._file(origin, ".part")
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            resumed = True
-            while resumed:  # at most twice: a beginning that does not fit is thrown away once
-                with exclusive(part) as stream:
-                    resumed = download(origin.url, stream, requirement.name, progress)
-                digest = sha256_of([part])
-                if self._wrong(requirement, digest) is None:
-                    part.replace(self._file(origin))
-                    return self.locate(requirement)
-                part.unlink()
-        except OSError as error:
-            raise self._unwritable(requirement, error) from error
-        raise FetchFailed(self._not_kept(requirement, digest))
-
-    def install(self, requirement: ModelRequirement, file: Path) -> LocatedModel:
-        """Take a weights file that was carried here, once its hash is right."""
-        origin = requirement.origin
-        if isinstance(origin, Bundled):
-            raise InvalidInput(f"the weights of {requirement.name!r} come with a package")
-        if not file.is_file():
-            raise InvalidInput("there is no such file")
-        # The copy is what gets checked: the original may be on a medium that changes or fails.
-        copy = self._file(origin, ".install")
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, copy)
-            digest = sha256_of([copy])
-            if self._wrong(requirement, digest) is not None:
-                raise InvalidInput(self._not_kept(requirement, digest))
-            copy.replace(self._file(origin))
-        except OSError as error:
-            raise self._unwritable(requirement, error) from error
-        finally:
-            with contextlib.suppress(OSError):  # it has its name by now, or was never made
-                copy.unlink()
+        with _writing(requirement.name):
+            if isinstance(requirement.origin, Download):
+                self._downloads.pull(requirement, requirement.origin, progress)
+            elif isinstance(requirement.origin, Repository):
+                self._folders.pull(requirement, requirement.origin, progress)
         return self.locate(requirement)
 
-    def _file(self, origin: Download, suffix: str = "") -> Path:
-        return self.directory / f"{origin.file}{suffix}"
+    def install(self, requirement: ModelRequirement, source: Path) -> LocatedModel:
+        """Take a file or folder that was carried here, once its files are right."""
+        with _writing(requirement.name):
+            if isinstance(requirement.origin, Download):
+                self._downloads.install(requirement, requirement.origin, source)
+            elif isinstance(requirement.origin, Repository):
+                self._folders.install(requirement, requirement.origin, source)
+            else:
+                raise InvalidInput(_not_ours(requirement))
+        return self.locate(requirement)
 
-    def _paths(self, requirement: ModelRequirement) -> tuple[Path, ...]:
-        origin = requirement.origin
-        if isinstance(origin, Download):
-            return (self._file(origin),)
-        folders = _package_folders(origin.package)
-        for folder in folders:
-            paths = tuple(folder / file for file in origin.files)
-            if all(path.is_file() for path in paths):
-                return paths
-        return ()
-
-    def _absent(self, requirement: ModelRequirement) -> str | None:
-        """Why the files are not all here."""
-        origin, name = requirement.origin, requirement.name
-        paths = self._paths(requirement)
-        if paths and all(path.is_file() for path in paths):
-            return None
-        if isinstance(origin, Download):
-            return f"needs the weights of {name!r}, which are not here: {self._get(requirement)}"
-        package = origin.package.partition(".")[0].replace("_", "-")
-        again = "--force-reinstall " if _package_folders(origin.package) else ""
-        return f"needs the weights of {name!r}, part of a package: pip install {again}{package}"
-
-    def _wrong(self, requirement: ModelRequirement, digest: str) -> str | None:
-        """Why files that are here are not the right ones."""
-        origin = requirement.origin
-        if isinstance(origin, Bundled) or digest.startswith(origin.sha256_prefix.lower()):
-            return None
-        return (
-            f"needs the weights of {requirement.name!r}, but {_mismatch(origin, digest)}: "
-            f"{self._get(requirement)}"
+    def verify(self, requirement: ModelRequirement) -> tuple[FileCheck, ...]:
+        """Read every file again; `OperationUnavailable` when there is nothing to read."""
+        place = self.place(requirement)
+        if not place.files:
+            assert place.lack is not None  # there would be files
+            raise OperationUnavailable(self._reason(requirement, place.lack))
+        checks = tuple(check_file(file.name, file.path, file.sha256) for file in place.files)
+        self._fingerprints.remember(
+            [(f.path, c.sha256) for f, c in zip(place.files, checks, strict=True) if c.sha256]
         )
+        return checks
 
-    def _get(self, requirement: ModelRequirement) -> str:
-        if self.offline:
-            return self._carry(requirement)
-        return f"opsin models pull {shlex.quote(requirement.name)}"
+    def remove(self, requirement: ModelRequirement) -> None:
+        """Delete the weights from the models folder, with what unfinished pulls have left."""
+        with _writing(requirement.name):
+            if isinstance(requirement.origin, Download):
+                self._downloads.remove(requirement.origin)
+            elif isinstance(requirement.origin, Repository):
+                self._folders.remove(requirement.name)
+            else:
+                raise InvalidInput(_not_ours(requirement))
 
-    def _carry(self, requirement: ModelRequirement) -> str:
+    def remove_folder(self, name: str) -> None:
+        """Delete a model folder that no requirement names any more."""
+        with _writing(name):
+            self._folders.remove(name)
+
+    def place(self, requirement: ModelRequirement) -> Place:
+        """Where the files are or belong."""
+        try:
+            return place_of(requirement, self.directory)
+        except OSError:
+            return Place(lack=UNREADABLE)
+
+    def lack(self, place: Place, *, read: bool) -> Lack | None:
+        """Why the files there cannot be used; with `read`, digests not known yet are computed."""
+        if place.lack is not None:
+            return place.lack
+        hashed = self._fingerprints.of if read else self._fingerprints.known
+        try:
+            for file in place.files:
+                digest = hashed([file.path]) if file.sha256 else None
+                if digest and (wrong := digest_problem(file.name, digest, file.sha256 or "")):
+                    return Lack(ModelState.CORRUPT, f", but {wrong}")
+        except OSError:
+            return UNREADABLE
+        return None
+
+    def _fingerprint(self, place: Place) -> str:
+        if place.folder is None:
+            return self._fingerprints.of(place.paths)
+        return folder_digest([(f.name, self._fingerprints.of([f.path])) for f in place.files])
+
+    def _reason(self, requirement: ModelRequirement, lack: Lack) -> str:
+        name = requirement.name
+        return f"needs the weights of {name!r}{lack.words}: {self._remedy(requirement)}"
+
+    def _remedy(self, requirement: ModelRequirement) -> str:
         name = shlex.quote(requirement.name)
-        return f"carry the file here, then: opsin models import {name} FILE"
-
-    def _not_kept(self, requirement: ModelRequirement, digest: str) -> str:
-        assert isinstance(requirement.origin, Download)  # only downloads have a hash to keep to
-        reason = _mismatch(requirement.origin, digest)
-        return f"these are not the weights of {requirement.name!r}: {reason}; nothing was kept"
-
-    def _unwritable(self, requirement: ModelRequirement, error: OSError) -> StorageError:
-        reason = error.strerror or type(error).__name__
-        return StorageError(f"the weights of {requirement.name!r} cannot be written: {reason}")
+        match requirement.origin:
+            case Bundled(package=package):
+                again = "--force-reinstall " if package_folders(package) else ""
+                return f"pip install {again}{package.partition('.')[0].replace('_', '-')}"
+            case Folder():
+                return "put them there, or change OPSIN_MODELS"
+            case Download() if self.offline:
+                return f"carry the file here, then: opsin models import {name} FILE"
+            case Repository() if self.offline:
+                return f"carry the folder here, then: opsin models import {name} FOLDER"
+            case _:
+                return f"opsin models pull {name}"
 
     def _can_import(self, package: str) -> bool:
         # Only the good answer is remembered: a package may be installed while the server runs.
@@ -185,9 +220,18 @@ class ModelStore:
         return package in self._importable
 
 
-def _mismatch(origin: Download, digest: str) -> str:
-    expected = origin.sha256_prefix
-    return f"the file's sha256 begins with {digest[: len(expected)]}, not with {expected}"
+@contextmanager
+def _writing(model: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise StorageError(f"the weights of {model!r} cannot be written: {reason}") from error
+
+
+def _not_ours(requirement: ModelRequirement) -> str:
+    where = "a package" if isinstance(requirement.origin, Bundled) else "a folder of your own"
+    return f"the weights of {requirement.name!r} come with {where}"
 
 
 def _is_importable(package: str) -> bool:
@@ -195,14 +239,3 @@ def _is_importable(package: str) -> bool:
         return importlib.util.find_spec(package) is not None
     except (ImportError, ValueError):  # a parent that is missing, or a module without a spec
         return False
-
-
-def _package_folders(package: str) -> list[Path]:
-    """Where a package's files are, found without importing it."""
-    top, *rest = package.split(".")
-    try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return []
-    locations = (spec.submodule_search_locations if spec else None) or []
-    return [folder for location in locations if (folder := Path(location, *rest)).is_dir()]

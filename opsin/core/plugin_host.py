@@ -72,9 +72,7 @@ class PluginHost:
         which of the two would answer must not be a matter of order.  `check_types` raises for an
         operation whose params or result no door could show; its plugin has failed, then.
         """
-        discovery = Discovery(
-            options, disabled, reserved_type_names, strict, trace, check_types
-        )
+        discovery = Discovery(options, disabled, reserved_type_names, strict, trace, check_types)
         for source in builtins:
             discovery.admit(source, builtin=True)
         for source in discovery.third_parties() if entry_points else ():

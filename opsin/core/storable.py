@@ -1,11 +1,15 @@
 """What every database keeps as it is: JSON's types, finite numbers, whole characters, no NUL."""
 
+import sys
 from typing import Any
 
 from opsin.core.errors import InvalidInput
 
 MAX_DEPTH = 200
 """Of lists and objects in each other; the JSON functions of databases stop at some hundreds."""
+
+
+_LARGEST = int(sys.float_info.max)  # what lies beyond, most readers of JSON call infinite
 
 
 def check_json(value: Any, what: str) -> None:
@@ -36,7 +40,10 @@ def _reason(value: Any, depth: int) -> str | None:
         return None if finite else "NaN and infinite numbers cannot be stored"
     if isinstance(value, str):
         return None if is_storable_text(value) else "NULs and lone surrogates cannot be stored"
-    if value is None or isinstance(value, int):
+    if isinstance(value, int):
+        readable = -_LARGEST <= value <= _LARGEST
+        return None if readable else "integers beyond the largest float cannot be stored"
+    if value is None:
         return None
     if not isinstance(value, dict | list):
         return f"a {type(value).__name__} is not JSON"

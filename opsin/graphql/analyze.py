@@ -177,9 +177,12 @@ def _shown(outcome: Outcome) -> tuple[Result | None, list[Annotation], OpsinErro
         declared = outcome.task.operation.result
         # GraphQL knows the declared class only; an operation may give a subclass of its own.
         return result if type(result) is declared else declared.model_validate(values), found, None
-    except Exception as error:  # `annotations` is the plugin's code
+    # The plugin's code: not even a sys.exit of its own may pass.
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         log.exception("the result of %s cannot be shown", outcome.task.operation.name)
-        reason = error.message if isinstance(error, OpsinError) else type(error).__name__
+        reason = error.message if isinstance(error, InvalidInput) else type(error).__name__
         return None, [], OperationFailed(f"The result cannot be used: {reason}")
 
 

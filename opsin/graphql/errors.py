@@ -7,10 +7,9 @@ from typing import Any
 
 from graphql import GraphQLError, GraphQLSyntaxError
 from strawberry.exceptions import MissingQueryError, StrawberryInputCoercionError
-from strawberry.pydantic import InputValidationError
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 
-from opsin.core.errors import InvalidParams, OpsinError, Overloaded, StorageError
+from opsin.core.errors import OpsinError, Overloaded, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +38,11 @@ def public_error(error: GraphQLError) -> GraphQLError:
             if isinstance(cause, StorageError):
                 log.error("the storage failed", exc_info=cause)
             return _replace(error, cause.message, _extensions(cause))
-        if isinstance(cause, InputValidationError):
-            return _replace(error, cause.message, {"code": InvalidParams.code})
         if isinstance(cause, _REQUEST_ERRORS):
             return _replace(error, error.message or "No query was sent", {"code": BAD_REQUEST})
+        if isinstance(cause, ValueError) and error.path is None and error.nodes:
+            # Said of a place in the document, before anything ran: a number of 5000 digits, ...
+            return _replace(error, "This value cannot be read", {"code": VALIDATION_FAILED})
         if not isinstance(cause, GraphQLError):
             return _masked(error, cause)
     code = _document_code(error)

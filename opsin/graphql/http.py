@@ -29,7 +29,7 @@ from opsin.graphql.errors import BAD_REQUEST
 from opsin.graphql.event_stream import EventStream
 from opsin.graphql.sockets import SocketHandler
 from opsin.graphql.wire import encode_json
-from opsin.storage.json_text import load_json
+from opsin.storage.json_text import parse_json
 from opsin.web.graphiql_page import graphiql_response
 
 log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ class GraphQLApp(GraphQL[Any, None]):
         return encode_json(data).decode()
 
     def decode_json(self, data: str | bytes) -> object:
-        return load_json(data)
+        return parse_json(data)
 
     def parse_json(self, data: str | bytes) -> dict[str, Any]:
         value = super().parse_json(data)

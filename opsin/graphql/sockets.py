@@ -1,5 +1,7 @@
 """The graphql-transport-ws protocol, in which one operation's mistake is no other's end."""
 
+from collections.abc import Mapping
+from types import UnionType
 from typing import Any
 
 from graphql import GraphQLError
@@ -16,14 +18,36 @@ from opsin.core.errors import Overloaded
 MOST_OPERATIONS = 100
 """At once on one socket."""
 
+_TYPES: dict[str, dict[str, type | UnionType]] = {
+    "connection_init": {"payload": dict | None},
+    "subscribe": {"id": str, "payload": dict},
+    "complete": {"id": str},
+}
+_REQUEST = {"query": str, "variables": dict | None, "operationName": str | None}
+
+
+def _is_well_formed(message: Any) -> bool:
+    """Whether the message has the members of the protocol, as far as Strawberry trusts in them."""
+    if not isinstance(message, dict):
+        return False
+    if message.get("type") == "connection_init" and message.get("payload") is None:
+        message["payload"] = {}  # null is allowed, too
+    if not _have(message, _TYPES.get(str(message.get("type")), {})):
+        return False
+    return message.get("type") != "subscribe" or _have(message["payload"], _REQUEST)
+
+
+def _have(values: dict[str, Any], types: Mapping[str, type | UnionType]) -> bool:
+    return all(isinstance(values.get(name), kind) for name, kind in types.items())
+
 
 class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
     """One socket; an error of one operation leaves the others running."""
 
     async def handle_message(self, message: Message) -> None:
-        try:
+        if _is_well_formed(message):
             await super().handle_message(message)
-        except (AttributeError, TypeError):  # not an object, or not of the protocol's types
+        else:
             await self.handle_invalid_message("Failed to parse message")
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
@@ -35,7 +59,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
     async def _refuse(self, operation_id: str) -> None:
         error = GraphQLError(
             f"At most {MOST_OPERATIONS} operations may run at once on one socket",
-            extensions={"code": Overloaded.code},
+            extensions={"code": Overloaded.code, "retryAfter": 1.0},
         )
         await self.send_message({"id": operation_id, "type": "error", "payload": [error.formatted]})
 

@@ -10,7 +10,7 @@ _LONG_NUMBER = b"0" * 19  # as many digits as the largest integer of 64 bits has
 
 
 def dump_json(value: Any) -> str:
-    """JSON text; integers beyond 64 bits are written too."""
+    """Text to store; integers beyond 64 bits are written too."""
     try:
         return orjson.dumps(value).decode()
     except TypeError:
@@ -18,6 +18,14 @@ def dump_json(value: Any) -> str:
 
 
 def load_json(text: str | bytes) -> Any:
+    """The value of stored text, whoever wrote it."""
+    try:
+        return parse_json(text)
+    except json.JSONDecodeError:
+        return json.loads(text)
+
+
+def parse_json(text: str | bytes) -> Any:
     """The value of JSON text, every digit of its integers kept; json.JSONDecodeError if none."""
     value = orjson.loads(text)  # also refuses what the standard library would let through
     raw = text.encode() if isinstance(text, str) else text

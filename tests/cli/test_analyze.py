@@ -40,7 +40,7 @@ def test_the_portrait_has_a_face(folder: Path) -> None:
     x, y, width, height = outcome["annotations"][0]["data"]["bbox"]
     assert [x, y, x + width, y + height] == found
     assert outcome["provenance"]["models"][0]["name"] == "mtcnn"
-    assert not (folder / "opsin-data").exists()
+    assert not (folder / "opsin-data" / "opsin.sqlite3").exists()
 
 
 def test_each_picture_has_its_own_trouble(folder: Path) -> None:

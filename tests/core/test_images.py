@@ -8,17 +8,18 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select
 
 from opsin.assembly import Parts
 from opsin.core.access import Principal
+from opsin.core.engine import make_task
 from opsin.core.errors import AddressNotAllowed, FetchFailed, InvalidInput, NotFound, TooLarge
 from opsin.core.images import NewImage, clean_filename, decode_base64
 from opsin.core.records import Dataset
 from opsin.settings import Settings
 from opsin.storage.blobs import content_key
 from opsin.storage.ids import new_id
-from opsin.storage.tables import batches, events, subjects
+from opsin.storage.tables import batches, events, images, subjects
 from tests.conftest import other_company
 from tests.core.loopback import Server, answer, running
 from tests.core.stored import blobs, stored
@@ -167,6 +168,20 @@ async def test_fifty_uploads_at_once(
     assert len(await blobs(settings)) == 25
     for image, picture in zip(made, pictures, strict=True):
         assert await parts.use_cases.images.content(image) == picture
+
+
+async def test_an_image_deleted_while_it_is_asked_about_is_not_found(
+    parts: Parts, principal: Principal, dataset: Dataset
+) -> None:
+    """The deletion is under way, and not committed, when the analysis is asked for."""
+    image = await add(parts, principal, NewImage(dataset.id, "a"), solid_png())
+    tasks = [make_task(parts.use_cases.host, "1", "detect_bounding_box")]
+    async with parts.use_cases.database.write() as transaction:
+        await transaction.connection.execute(delete(images).where(images.c.id == image.id))
+        asking = asyncio.create_task(parts.use_cases.analyses.ask(principal, image.id, tasks))
+        await asyncio.sleep(0.2)
+    with pytest.raises(NotFound, match="Image not found"):
+        await asking
 
 
 # --- names ----------------------------------------------------------------------------------------

@@ -163,15 +163,17 @@ async def test_a_slow_analysis_is_not_taken_by_another_worker(
     script = Script(latency=2.0)
     changes = {"database_url": any_database_url, "lease_seconds": 0.5}
     operation = FakeOperation(script=script)
-    async with house_of(settings, operation, **changes) as one:
-        async with house_of(settings, operation, **changes) as two:
-            principal = await one.use_cases.access.local()
-            image = await add_image(one, principal)
-            asked = await ask(one, principal, image, "fake", count=2)
-            async with working(one, two):
-                await until_all(one, principal, asked)
-            assert sum(len(batch) for batch in script.batches) == 2
-            assert {a.attempts for a in await found(one, principal, asked)} == {1}
+    async with (
+        house_of(settings, operation, **changes) as one,
+        house_of(settings, operation, **changes) as two,
+    ):
+        principal = await one.use_cases.access.local()
+        image = await add_image(one, principal)
+        asked = await ask(one, principal, image, "fake", count=2)
+        async with working(one, two):
+            await until_all(one, principal, asked)
+        assert sum(len(batch) for batch in script.batches) == 2
+        assert {a.attempts for a in await found(one, principal, asked)} == {1}
 
 
 async def test_work_in_hand_is_kept_after_the_machine_was_asleep(

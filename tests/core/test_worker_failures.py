@@ -50,7 +50,7 @@ def fails_on(*marks: int, error: BaseException) -> Callable[[Item[Any]], BaseExc
 async def test_a_failing_item_fails_alone(
     parts: Parts, principal: Principal, image: Image, script: Script
 ) -> None:
-    script.fails = fails_on(3, error=ValueError("no whale in /home/me/secret.png"))
+    script.fails = fails_on(3, error=ValueError("no whale in /srv/photos/secret.png"))
     asked = [a for mark in range(8) for a in await ask(parts, principal, image, "fake", mark=mark)]
     assert await parts.worker.drain() == 8
     for mark, analysis in enumerate(await found(parts, principal, asked)):
@@ -58,7 +58,7 @@ async def test_a_failing_item_fails_alone(
             assert (analysis.status, analysis.error_code) == (FAILED, "OPERATION_FAILED")
             assert analysis.error_message is not None
             assert "ValueError: no whale" in analysis.error_message
-            assert "/home/me" not in analysis.error_message
+            assert "/srv/photos" not in analysis.error_message
             assert analysis.result is None and analysis.completed_at is not None
             assert analysis.provenance is not None
         else:

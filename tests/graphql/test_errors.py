@@ -10,7 +10,7 @@ from opsin.core.errors import StorageError
 from opsin.core.events import Events
 from tests.conftest import LiveServer
 from tests.graphql.asking import CREATE_DATASET, codes
-from tests.graphql.sockets import started_socket
+from tests.graphql.sockets import open_socket, started_socket
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -42,6 +42,7 @@ def fails_when_followed(error: Exception) -> Any:
         ("query($f: Int!) { datasets(first: $f) { totalCount } }", "GRAPHQL_VALIDATION_FAILED"),
         ('{ datasets(first: "one") { totalCount } }', "GRAPHQL_VALIDATION_FAILED"),
         ("{ analyses(filter: {status: DONE}) { totalCount } }", "GRAPHQL_VALIDATION_FAILED"),
+        (f"{{ datasets(first: {'9' * 5000}) {{ totalCount }} }}", "GRAPHQL_VALIDATION_FAILED"),
         ("{ datasets(first: -1) { totalCount } }", "INVALID_INPUT"),
         ("subscription { analysisEvents(after: 1) { cursor } }", "INVALID_INPUT"),
     ],
@@ -132,6 +133,11 @@ async def test_one_operation_that_fails_leaves_the_others_of_its_socket(door: Li
         "{",
         '{"type": "sing"}',
         '{"id": [], "type": "subscribe", "payload": {"query": "{ a }"}}',
+        '{"id": "1", "type": "subscribe", "payload": {"query": 1}}',
+        '{"id": "1", "type": "subscribe", "payload": {"query": "{ a }", "variables": []}}',
+        '{"id": "1", "type": "subscribe", "payload": {"query": "{ a }", "operationName": 1}}',
+        '{"id": {}, "type": "complete"}',
+        '{"type": {}}',
     ],
 )
 async def test_a_message_that_is_not_of_the_protocol_closes_the_socket(
@@ -141,3 +147,20 @@ async def test_a_message_that_is_not_of_the_protocol_closes_the_socket(
         await socket.connection.send(message)
         assert await socket.closed() == 4400
     assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("messages", "code"),
+    [
+        (['{"id": "1", "type": "subscribe", "payload": {"query": "{ viewer { name } }"}}'], 4401),
+        (['{"type": "connection_init", "payload": []}'], 4400),
+        (['{"type": "connection_init", "payload": null}'] * 2, 4429),
+    ],
+)
+async def test_a_socket_begins_once_and_first(
+    door: LiveServer, messages: list[str], code: int
+) -> None:
+    async with open_socket(door) as socket:
+        for message in messages:
+            await socket.connection.send(message)
+        assert await socket.closed() == code

@@ -7,7 +7,7 @@ from enum import Enum, IntEnum
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, Field, computed_field
+from pydantic import BaseModel, Field, computed_field, create_model
 
 from opsin import Annotation, Box, Item, LoadContext, Operation, Params, Result, Runner
 
@@ -149,6 +149,18 @@ class Vague(Result):
 class VagueParams(Params):
     score: float = 0.5
     count: int = 0
+
+
+def gives(name: str, result: type[Result] = Vague, params: type[Params] = Params) -> Gives:
+    return Gives(name, result, lambda params: Vague(score=1), params)
+
+
+class Empty(BaseModel):
+    """GraphQL has no type without fields."""
+
+
+def made(base: type[Any], name: str = "Made", **fields: Any) -> Any:
+    return create_model(name, __base__=base, **fields)
 
 
 OPERATIONS = (

@@ -1,0 +1,52 @@
+"""docs/graphql.md: its queries fit the schema, its table of errors is whole, its limits exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+from graphql import build_schema, parse, validate
+
+from opsin.core import errors
+from opsin.core.lifecycle import AnalysisStatus
+from opsin.graphql.errors import CODES
+from opsin.settings import Settings
+from tests.graphql.print_schema import COMMITTED
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "graphql.md").read_text("utf-8")
+QUERIES = re.findall(r"```graphql\n(.*?)```", GUIDE, re.S)
+IN_COMMANDS = re.findall(r'"query": "((?:[^"\\]|\\.)*)"', GUIDE)
+IN_SCRIPTS = re.findall(r"query = `(.*?)`;", GUIDE, re.S)
+
+
+def codes_of(kind: type[errors.OpsinError]) -> set[str]:
+    kinds = [inner for inner in kind.__subclasses__() if inner.__module__ == errors.__name__]
+    return {kind.code}.union(*map(codes_of, kinds))
+
+
+def test_the_guide_has_queries() -> None:
+    assert len(QUERIES) > 10 and len(IN_COMMANDS) > 3 and len(IN_SCRIPTS) == 1
+    assert {status.value for status in AnalysisStatus} <= set(re.findall(r"`(\w+)`", GUIDE))
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_query_fits_the_schema(query: str) -> None:
+    assert validate(build_schema(COMMITTED.read_text("utf-8")), parse(query)) == []
+
+
+@pytest.mark.parametrize("query", [*IN_COMMANDS, *IN_SCRIPTS])
+def test_a_query_in_a_command_fits_the_schema(query: str) -> None:
+    document = parse(query.replace('\\"', '"'))
+    assert validate(build_schema(COMMITTED.read_text("utf-8")), document) == []
+
+
+def test_every_code_is_in_the_table_and_no_other() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| .+ \|$", GUIDE, re.M)
+    ours = codes_of(errors.OpsinError) | set(CODES)
+    assert sorted(name for name in rows if not name.startswith("OPSIN_")) == sorted(ours)
+
+
+def test_the_limits_are_settings() -> None:
+    named = set(re.findall(r"`OPSIN_([A-Z_]+)`", GUIDE))
+    assert named <= {name.upper() for name in Settings.model_fields}
+    limits = {n.upper() for n in Settings.model_fields if n.startswith("graphql_max")}
+    assert limits <= named
