@@ -101,10 +101,11 @@ class Marks:
         """How often each mark was run."""
         return Counter(mark for mark, _ in self.lines())
 
-    async def at_least(self, count: int, seconds: float = 30) -> None:
+    async def at_least(self, count: int, by: "Opsin", seconds: float = 30) -> None:
         """Wait for so many runs."""
         async with asyncio.timeout(seconds):
-            while len(self.lines()) < count:  # noqa: ASYNC110 - another process writes the file
+            while len(self.lines()) < count:
+                by.check_alive()
                 await asyncio.sleep(0.02)
 
 
@@ -123,9 +124,12 @@ class Opsin:
         """Wait for a text on stdout or stderr; gives the line it is in."""
         async with asyncio.timeout(seconds):
             while text not in (output := self.output()):
-                assert self.process.poll() is None, f"the process ended:\n{output}"
+                self.check_alive()
                 await asyncio.sleep(0.02)
         return next(line for line in output.splitlines() if text in line)
+
+    def check_alive(self) -> None:
+        assert self.process.poll() is None, f"the process ended:\n{self.output()}"
 
     def kill(self) -> None:
         """As kill -9: it does not notice."""

@@ -178,7 +178,7 @@ async def test_a_worker_killed_in_the_middle_is_replaced(
         await scene.ask(60)
         async with following(scene):
             with scene.start("worker", marks=marks, worker_batch=40) as first:
-                await marks.at_least(12)
+                await marks.at_least(12, by=first)
                 first.kill()
             begun = marks.runs()
             assert len(begun) < 60
@@ -220,7 +220,7 @@ async def test_a_stopped_worker_hands_its_work_over_at_once(
     async with scene_on(settings, tmp_path, url) as scene:
         await scene.ask(12)
         with scene.start("worker", marks=marks) as first:
-            await marks.at_least(3)
+            await marks.at_least(3, by=first)
             started = time.monotonic()
             assert await first.stop() == 0
             assert time.monotonic() - started < 5
@@ -278,7 +278,7 @@ async def test_sqlite_locked_by_another_process_under_load(
         await scene.ask(300)
         with scene.start("serve", "--port", "0", marks=marks) as server:
             async with await ask_server(server) as client:
-                await marks.at_least(10)
+                await marks.at_least(10, by=server)
                 with sqlite_held(path, times=2, seconds=3) as holder:
                     started = time.monotonic()
                     assert (await client.get("/health")).status_code == 200
@@ -357,7 +357,7 @@ async def test_postgresql_restarted_under_load(
         await scene.ask(200)
         with scene.start("serve", "--port", "0", marks=marks, worker_batch=16) as server:
             async with await ask_server(server) as client:
-                await marks.at_least(20)
+                await marks.at_least(20, by=server)
                 await asyncio.to_thread(own_postgres.stop, mode)
                 assert (await client.get("/health")).status_code == 200
                 for query in (CREATE, "{ datasets { nodes { id } } }"):

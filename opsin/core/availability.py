@@ -1,8 +1,9 @@
 """Which operations can run here, on which targets, and why not."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from opsin.core.contract import Operation, Target
+from opsin.core.contract import ModelRequirement, Operation, Target
 from opsin.core.model_store import ModelStore
 from opsin.core.plugin_host import PluginHost
 
@@ -35,6 +36,10 @@ class Availability:
     def reasons(self, operation: Operation[Any, Any]) -> dict[Target, str | None]:
         """The reason for each target of the operation."""
         return {target: self.reason(operation, target) for target in operation.targets}
+
+    def models_of(self, operation: Operation[Any, Any]) -> Sequence[ModelRequirement]:
+        """The models the operation is configured to use here."""
+        return self._models.models_of(operation)
 
     def any_available(self, operation: Operation[Any, Any]) -> bool:
         """Whether the operation can run on at least one of its targets."""

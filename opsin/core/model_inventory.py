@@ -109,9 +109,12 @@ class ModelInventory:
             raise NotFound(f"no operation needs a model {name!r}; models: {names}")
         return self._wanted[name].requirement
 
-    def models(self) -> list[ModelDescription]:
-        """All of them; what is here and was never read before is read for its fingerprint."""
-        return [self._described(wanted) for wanted in self._wanted.values()]
+    def models(self, *, read: bool = True) -> list[ModelDescription]:
+        """All of them; with `read`, files that were never read before are, for their fingerprint.
+
+        Without, it takes no longer than looking at a few files: a server may ask at any time.
+        """
+        return [self._described(wanted, read=read) for wanted in self._wanted.values()]
 
     def leftovers(self) -> list[Leftover]:
         """Folders that came by `pull` or `import` and that nothing needs any more."""
@@ -127,16 +130,17 @@ class ModelInventory:
         else:
             self._store.remove(self.requirement(name))
 
-    def _described(self, wanted: _Wanted) -> ModelDescription:
+    def _described(self, wanted: _Wanted, *, read: bool) -> ModelDescription:
         requirement = wanted.requirement
         origin = requirement.origin
-        reason = fingerprint = None
+        reason = self._store.reason(requirement)
         try:
-            fingerprint = self._store.locate(requirement).fingerprint
+            if read:
+                self._store.locate(requirement)
         except OperationUnavailable as error:
             reason = error.message
         place = self._store.place(requirement)
-        lack = self._store.lack(place, read=False)
+        lack = self._store.lack(place, read=read)
         usable = ModelState.BUNDLED if isinstance(origin, Bundled) else ModelState.PRESENT
         sizes = [path.stat().st_size for path in place.paths if path.is_file()]
         return ModelDescription(
@@ -150,7 +154,7 @@ class ModelInventory:
             size_bytes=requirement.size_bytes if lack or not sizes else sum(sizes),
             state=lack.state if lack else usable,
             reason=reason,
-            fingerprint=fingerprint,
+            fingerprint=self._store.known_fingerprint(requirement),
         )
 
     def _unneeded(self) -> dict[str, list[Path]]:

@@ -104,6 +104,20 @@ class ModelStore:
         lack = self.lack(self.place(requirement), read=False)
         return self._reason(requirement, lack) if lack else None
 
+    def known_fingerprint(self, requirement: ModelRequirement) -> str | None:
+        """The fingerprint of weights that can be used, if no file must be read for it."""
+        place = self.place(requirement)
+        if self.lack(place, read=False):
+            return None
+        try:
+            if place.folder is None:
+                return self._fingerprints.known(place.paths)
+            known = [(file.name, self._fingerprints.known([file.path])) for file in place.files]
+        except OSError:
+            return None
+        digests = [(name, digest) for name, digest in known if digest]
+        return folder_digest(digests) if len(digests) == len(known) else None
+
     def context(self, loadable: Loadable, device: str) -> LoadContext:
         """What `load` gets; `OperationUnavailable` when something is missing."""
         reason = self.missing(loadable)

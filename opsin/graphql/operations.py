@@ -124,9 +124,10 @@ class Operation:
             for target, reason in self._reasons(info.context.use_cases).items()
         ]
 
-    @strawberry.field
-    def models(self) -> list[Model]:
-        return [Model.of(model) for model in self.registered.operation.models]
+    @strawberry.field(description="The operation's own weights, as configured here.")
+    def models(self, info: Info) -> list[Model]:
+        found = info.context.use_cases.availability.models_of(self.registered.operation)
+        return [Model.of(requirement) for requirement in found]
 
     @strawberry.field
     def plugin(self, info: Info) -> Plugin:

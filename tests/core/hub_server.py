@@ -66,6 +66,9 @@ class _Answering(BaseHTTPRequestHandler):
     hub: FakeHub
     storage_url: str
 
+    def do_GET(self) -> None:
+        raise NotImplementedError
+
     def do_HEAD(self) -> None:
         self.do_GET()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from opsin.core import model_files
 from opsin.core.contract import Bundled, Download, Folder, ModelRequirement, Repository
 from opsin.core.errors import ConfigurationError, InvalidInput, NotFound, OperationUnavailable
 from opsin.core.model_configuration import ModelConfiguration
@@ -66,6 +67,25 @@ def test_states_on_the_way(tmp_path: Path, hub: FakeHub) -> None:
     assert [one.state for one in described] == [ModelState.CORRUPT] * 2
     assert all("opsin models pull" in (one.reason or "") for one in described)
     assert described[1].size_bytes == 70, "not that of the wrong file"
+
+
+def test_a_server_may_ask_at_any_time(
+    tmp_path: Path, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = store_of(tmp_path / "there", hub).pull(tiny()).folder
+    assert folder is not None
+    own = ModelRequirement("x", "own", Folder(folder), "ours")
+    inventory = inventory_of(store_of(tmp_path / "here"), own, BUNDLED)
+    with monkeypatch.context() as patch:
+        patch.setattr(model_files, "sha256_of", lambda paths: pytest.fail("a file was read"))
+        described = inventory.models(read=False)
+    assert [(one.state.value, one.fingerprint) for one in described] == [
+        ("present", None),
+        ("bundled", None),
+    ]
+    read = inventory.models()
+    assert all(one.fingerprint for one in read)
+    assert inventory.models(read=False) == read
 
 
 def test_one_model_may_serve_many(tmp_path: Path) -> None:
