@@ -239,8 +239,16 @@ async def test_a_stopped_worker_hands_its_work_over_at_once(
 _HOLD = """
 import sqlite3, sys, time
 connection = sqlite3.connect(sys.argv[1], timeout=60, isolation_level=None)
+
+def begin():
+    while True:
+        try:
+            return connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:  # SQLite does not wait for every kind of lock
+            time.sleep(0.005)
+
 for _ in range(int(sys.argv[2])):
-    connection.execute("BEGIN IMMEDIATE")
+    begin()
     print("held", flush=True)
     time.sleep(float(sys.argv[3]))
     connection.execute("ROLLBACK")
