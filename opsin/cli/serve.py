@@ -75,6 +75,7 @@ def _serve(settings: "Settings", listener: socket.socket) -> None:
         print_line(f"Health    {url}/health")
 
     app = create_app(settings)
+    event_loop.spare_collector()
     event_loop.run(serve_app(app, listener, announce, access_log=settings.log_level == "debug"))
 
 

@@ -36,6 +36,7 @@ async def _run(settings: "Settings") -> None:
     from opsin.assembly import assemble
 
     async with assemble(settings).running() as parts:
+        event_loop.spare_collector()
         say("working; Ctrl-C stops")
         await parts.worker.run()
 
