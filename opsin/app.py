@@ -1,7 +1,7 @@
 """The ASGI application: every door on one port, and the worker beside them."""
 
 import asyncio
-import contextlib
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -28,6 +28,8 @@ from opsin.web.body_limit import BodyLimit
 from opsin.web.files import ImageFiles
 from opsin.web.graphiql_page import STATIC_DIR
 from opsin.web.http_errors import answer_error
+
+log = logging.getLogger(__name__)
 
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _SWEEP_EVERY = timedelta(hours=1)
@@ -116,8 +118,11 @@ async def _background(settings: Settings, parts: Parts) -> AsyncIterator[None]:
 async def _sweep(parts: Parts) -> None:
     while True:
         await asyncio.sleep(_SWEEP_EVERY.total_seconds())
-        with contextlib.suppress(OpsinError):
+        try:
             await parts.sweep.run(older_than=_SWEEP_EVERY)
+        except Exception as error:  # the next one does it
+            expected = isinstance(error, OpsinError)
+            log.warning("unnamed files could not be swept", exc_info=not expected)
 
 
 async def _health(_request: Request) -> Response:

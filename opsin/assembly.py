@@ -34,7 +34,10 @@ from opsin.storage.blobs import S3Options, open_blob_store
 from opsin.storage.database import Database
 from opsin.storage.schema import upgrade
 
-BUILTIN_PLUGINS = (PluginSource("bbox", "opsin.plugins.bbox.plugin", "opsin", __version__),)
+BUILTIN_PLUGINS = tuple(
+    PluginSource(name, f"opsin.plugins.{name}.plugin", "opsin", __version__)
+    for name in ("bbox", "quality", "colors", "phash")
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """How an analysis ends: the engine's outcome made storable, or what went wrong made a reason."""
 
-import asyncio
 import logging
 from datetime import timedelta
 from typing import Any
@@ -65,14 +64,14 @@ def ending_of(analysis: Analysis, outcome: Outcome) -> Finished:
     return _ended(analysis, error, provenance)
 
 
-def ending_after(analysis: Analysis, error: BaseException) -> Finished:
+def ending_after(analysis: Analysis, error: Exception) -> Finished:
     """What is written when the engine gave no outcome: a failure, or back into the queue.
 
     An engine that is full or closed says nothing about the analysis: it costs no attempt.
     """
     if isinstance(error, Overloaded):
         return _returned(analysis, timedelta(seconds=error.retry_after))
-    if isinstance(error, Cancelled | asyncio.CancelledError):
+    if isinstance(error, Cancelled):
         return _returned(analysis, _CLOSED_PAUSE)
     if isinstance(error, OpsinError):
         return _ended(analysis, error)

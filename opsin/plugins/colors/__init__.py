@@ -1,0 +1,1 @@
+"""The few colours that a picture is made of."""

@@ -1,0 +1,1 @@
+"""Hashes by which near-duplicates of a picture are found."""
