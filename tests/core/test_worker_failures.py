@@ -205,14 +205,15 @@ async def test_an_operation_that_fails_to_load_is_tried_again_and_then_given_up(
     assert any("damaged" in f.message for f in parts.use_cases.host.failures)
 
 
-async def test_an_operation_that_loads_the_second_time_completes(
-    parts: Parts, principal: Principal, image: Image, script: Script
-) -> None:
-    script.load_fails = [RuntimeError("busy")]
-    asked = await ask(parts, principal, image, "fake", count=2)
-    async with working(parts):
-        await until_all(parts, principal, asked)
-    assert {a.attempts for a in await found(parts, principal, asked)} == {2}
+async def test_an_operation_that_loads_the_second_time_completes(settings: Settings) -> None:
+    script = Script(load_fails=[RuntimeError("busy")])
+    async with house_of(settings, FakeOperation(script=script)) as parts:
+        principal = await parts.use_cases.access.local()
+        image = await add_image(parts, principal)
+        asked = await ask(parts, principal, image, "fake", count=2)
+        async with working(parts):
+            await until_all(parts, principal, asked)
+        assert {a.attempts for a in await found(parts, principal, asked)} == {2}
 
 
 async def test_an_unavailable_operation_says_what_to_do(settings: Settings) -> None:

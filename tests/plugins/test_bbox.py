@@ -18,6 +18,9 @@ from opsin.core.plugin_host import PluginHost, PluginSource
 from opsin.plugins.bbox import runner
 from opsin.plugins.bbox.plugin import BoundingBox, DetectBoundingBox, FaceFinder, PersonFinder
 
+# Seconds on a machine of their own; minutes where other processes want the same cores.
+pytestmark = pytest.mark.timeout(600)
+
 BBOX = PluginSource("bbox", "opsin.plugins.bbox.plugin", "opsin")
 FACE = Box(x_min=174, y_min=119, x_max=355, y_max=340)
 

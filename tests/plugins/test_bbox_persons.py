@@ -24,6 +24,9 @@ from opsin.core.model_store import ModelStore
 from opsin.plugins.bbox import runner
 from opsin.plugins.bbox.plugin import PersonFinder
 
+# Seconds on a machine of their own; minutes where other processes want the same cores.
+pytestmark = pytest.mark.timeout(600)
+
 WIDE, HIGH, FLAT = (0.0, 0.0, 50.0, 20.0), (0.0, 0.0, 20.0, 70.0), (5.0, 5.0, 5.5, 9.0)
 
 
