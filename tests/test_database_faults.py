@@ -161,7 +161,7 @@ async def test_postgresql_restarted_under_load(
                     (error,) = refused.json()["errors"]
                     assert error["extensions"]["code"] == "STORAGE_ERROR", error
                     assert "5432" not in error["message"] and "socket" not in error["message"]
-                await asyncio.sleep(1)
+                await asyncio.sleep(0.5)
                 assert (await client.get("/health")).status_code == 200
                 await asyncio.to_thread(own_postgres.start)
                 again = await client.post("/graphql", json={"query": CREATE})

@@ -54,7 +54,7 @@ async def test_a_stopped_worker_hands_its_work_over_at_once(
     settings: Settings, tmp_path: Path
 ) -> None:
     """The lease would last a minute; one is in the middle of a slow item."""
-    marks = Marks(tmp_path, seconds=0.1)
+    marks = Marks(tmp_path, seconds=0.05)
     url = f"sqlite:///{tmp_path / 'data' / 'opsin.sqlite3'}"
     async with scene_on(settings, tmp_path, url) as scene:
         await scene.ask(12)
