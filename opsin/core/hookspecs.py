@@ -5,7 +5,7 @@ from typing import Any
 
 import pluggy
 
-from opsin.core.contract import Operation, RegionFinder
+from opsin.core.contract import Operation, RegionFinder, TextEmbedder
 
 PROJECT = "opsin"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -24,3 +24,10 @@ def opsin_region_finders(  # type: ignore[empty-body]  # a specification, never 
     options: Mapping[str, Any],
 ) -> Iterable[RegionFinder]:
     """Finders for the targets `prominent_person` and `prominent_face`."""
+
+
+@hookspec
+def opsin_text_embedders(  # type: ignore[empty-body]  # a specification, never called
+    options: Mapping[str, Any],
+) -> Iterable[TextEmbedder]:
+    """Embedders of texts into the space of an operation's embeddings."""

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+CONTRACT = "opsin.core.contract."
+
 
 @dataclass(slots=True)
 class Admitted:
@@ -187,7 +189,7 @@ class Discovery:
 def _public_types(operation: Operation[Any, Any]) -> list[type]:
     """The classes whose names become names of GraphQL types, but for those of the contract."""
     inner = (*inner_types(operation.result), *inner_types(operation.params))
-    return [operation.result, *(kind for kind in inner if kind.__module__ != Operation.__module__)]
+    return [operation.result, *(kind for kind in inner if not kind.__module__.startswith(CONTRACT))]
 
 
 def _entry_points() -> set[PluginSource]:

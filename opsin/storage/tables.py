@@ -19,6 +19,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -211,11 +212,19 @@ analyses = Table(
     _time("started_at", nullable=True),
     _time("completed_at", nullable=True),
     _time("updated_at"),
+    # What the result depends on, hashed: an equal key of a completed analysis has the same result.
+    Column("result_key", String(64), nullable=True),
     CheckConstraint(f"status IN {STATUSES}", name="status"),
     CheckConstraint("external OR operation IS NOT NULL", name="kind"),
     Index(None, "company_id", "id"),
     Index(None, "dataset_id", "id"),
     Index(None, "image_id", "id"),
+    Index(
+        "ix_analyses_result_key",
+        "result_key",
+        sqlite_where=text("status = 'COMPLETED' AND result_key IS NOT NULL"),
+        postgresql_where=text("status = 'COMPLETED' AND result_key IS NOT NULL"),
+    ),
     Index(
         "ix_analyses_queue",
         text("priority DESC"),
@@ -263,6 +272,88 @@ artifacts = Table(
     _time("expires_at", nullable=True),
     UniqueConstraint("analysis_id", "name"),
     Index(None, "company_id", "id"),
+)
+
+embeddings = Table(
+    "embeddings",
+    metadata,
+    Column(
+        "analysis_id",
+        Id,
+        ForeignKey("analyses.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    _reference("company_id", "companies"),
+    _reference("dataset_id", "datasets"),
+    _reference("image_id", "images"),
+    # Vectors can be compared within one space: operation, version, model fingerprint, hashed.
+    Column("space", String(64), nullable=False),
+    Column("operation", String(255), nullable=False),
+    Column("target", String(32), nullable=False),
+    Column("model_fingerprint", String(64), nullable=False),
+    Column("dimensions", Integer, nullable=False),
+    # float32, little-endian, as the model gave them
+    Column("vector", LargeBinary, nullable=False),
+    _time("created_at"),
+    Index(None, "company_id", "space", "target", "analysis_id"),
+    Index(None, "image_id"),
+    Index(None, "dataset_id"),
+)
+
+collections = Table(
+    "collections",
+    metadata,
+    _id(),
+    _reference("company_id", "companies"),
+    # How callers name it: chosen by them, also a plain number.
+    Column("key", String(255), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("description", Text, nullable=False, default=""),
+    # [{"operation", "target", "face_context", "params"}]: how its members were embedded
+    Column("inputs", Json, nullable=False),
+    _time("created_at"),
+    _time("updated_at"),
+    UniqueConstraint("company_id", "key"),
+    Index(None, "company_id", "id"),
+)
+
+collection_members = Table(
+    "collection_members",
+    metadata,
+    _id(),
+    _reference("company_id", "companies"),
+    _reference("collection_id", "collections"),
+    Column("label", String(255), nullable=False),
+    # The member's name in the source it came from, e.g. a photo's id.
+    Column("source_key", String(255), nullable=True),
+    Column("image_id", Id, ForeignKey("images.id", ondelete="SET NULL"), nullable=True),
+    Column("attributes", Json, nullable=False, default=dict),
+    # The model fingerprint of each input, in the collection's order.
+    Column("model_fingerprints", Json, nullable=False),
+    Column("dimensions", Integer, nullable=False),
+    # float32, little-endian, the inputs' vectors one after the other
+    Column("vector", LargeBinary, nullable=False),
+    _time("created_at"),
+    Index(None, "collection_id", "label"),
+    Index(None, "company_id"),
+    Index(None, "image_id"),
+)
+
+classifiers = Table(
+    "classifiers",
+    metadata,
+    _id(),
+    _reference("company_id", "companies"),
+    _reference("collection_id", "collections"),
+    # sha256 of `document`, the trained numbers and what they were trained on, as JSON text
+    Column("digest", String(64), nullable=False),
+    Column("document", Text, nullable=False),
+    Column("score", Float(53), nullable=True),
+    Column("metrics", Json, nullable=False, default=dict),
+    Column("is_best", Boolean, nullable=False, default=False),
+    _time("created_at"),
+    Index(None, "collection_id", "id"),
+    Index(None, "company_id"),
 )
 
 events = Table(

@@ -18,9 +18,10 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
 from opsin import Item, Params, Picture, Region
 from opsin.core.contract import Download
-from opsin.core.errors import OperationUnavailable, PluginError
+from opsin.core.errors import OperationUnavailable
 from opsin.core.model_files import sha256_of
 from opsin.core.model_store import ModelStore
+from opsin.core.neural import UnusableWeights, read_weights
 from opsin.plugins.bbox import runner
 from opsin.plugins.bbox.plugin import PersonFinder
 
@@ -182,7 +183,7 @@ def test_missing_weights_come_with_the_command(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", ["missing", "unexpected", "misshapen"])
 def test_weights_that_do_not_fit_are_refused(weights: Path, tmp_path: Path, change: str) -> None:
-    state = runner.read_weights(weights)
+    state = read_weights(weights)
     if change == "missing":
         del state["rpn.head.cls_logits.bias"]
     elif change == "unexpected":
@@ -190,15 +191,15 @@ def test_weights_that_do_not_fit_are_refused(weights: Path, tmp_path: Path, chan
     else:
         state["rpn.head.cls_logits.bias"] = torch.zeros(7)
     torch.save(state, tmp_path / "odd.pth")
-    with pytest.raises(PluginError, match=r"odd\.pth does not fit FasterRCNN"):
+    with pytest.raises(UnusableWeights, match=r"odd\.pth' do not fit FasterRCNN"):
         runner.person_detector(tmp_path / "odd.pth", "cpu", 0.05)
 
 
 def test_both_formats_of_weights_are_read(weights: Path, tmp_path: Path) -> None:
-    old = runner.read_weights(weights)
+    old = read_weights(weights)
     assert not zipfile.is_zipfile(weights)
     torch.save(old, tmp_path / "new.pth")
-    new = runner.read_weights(tmp_path / "new.pth")
+    new = read_weights(tmp_path / "new.pth")
     assert old.keys() == new.keys()
     assert all(torch.equal(old[key], new[key]) for key in list(old)[::20])
 
@@ -224,8 +225,8 @@ def test_a_weights_file_is_never_executed(
         torch.save([1], path)
     else:
         path.write_bytes(b"junk" * 100 if kind == "junk" else b"")
-    with pytest.raises(PluginError, match=r"^plugin 'bbox': odd\.pth "):
-        runner.read_weights(path)
+    with pytest.raises(UnusableWeights, match=r"^odd\.pth "):
+        read_weights(path)
     assert not Path("exploited").exists()
 
 

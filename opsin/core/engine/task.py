@@ -1,13 +1,13 @@
 """A task, one operation asked of one picture, and what came of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from opsin.core.contract import Operation, Params, Result, Target
+from opsin.core.contract import Operation, Params, Reference, Result, Target
 from opsin.core.engine.provenance import Provenance
 from opsin.core.errors import InvalidParams, OpsinError, TargetNotSupported
 
@@ -21,12 +21,18 @@ _LONGEST_NAME = 60  # characters of a name the caller sent that a message repeat
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A checked request: params fit the operation, `target` is decided and allowed."""
+    """A checked request: params fit the operation, `target` is decided and allowed.
+
+    `reference` is what `operation.reference(params)` asks for; who has the store attaches it.
+    `progress` hears the text written so far, on the event loop.
+    """
 
     task_id: str
     operation: Operation[Any, Any]
     params: Params
     target: Target
+    reference: Reference | None = None
+    progress: Callable[[str], None] | None = None
 
 
 class TaskStatus(StrEnum):

@@ -1,11 +1,10 @@
 """The region finders' models: Faster R-CNN for persons, MTCNN for faces."""
 
 import math
-import zipfile
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from opsin import Box, Item, Params, Picture, Region, Runner
-from opsin.core.errors import PluginError
+from opsin.core.neural import fit_weights, read_weights
 
 PERSON = 1
 """The label of a person among the 91 of COCO, as torchvision numbers them."""
@@ -70,26 +69,10 @@ def prominent_face(faces: Sequence[Sequence[float]], width: int, height: int) ->
     return region_of((x_min, y_min, x_max, y_max), probability, width, height)
 
 
-def read_weights(path: Path) -> dict[str, Any]:
-    """A state_dict file, read as data: nothing in it is ever executed."""
-    try:
-        # Published files are often in PyTorch's older format, which cannot be mapped into memory.
-        mapped = zipfile.is_zipfile(path)
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except Exception as error:  # PyTorch raises whatever a broken or hostile file leads it to
-        raise PluginError("bbox", f"{path.name} cannot be read as weights") from error
-    if not isinstance(state, dict):
-        raise PluginError("bbox", f"{path.name} holds no state_dict")
-    return state
-
-
-def fit_weights(model: Network, path: Path, device: str) -> Network:
-    """The model with the weights of the file, every one of them, ready to run on the device."""
-    try:
-        model.load_state_dict(read_weights(path), strict=True)
-    except RuntimeError as error:  # PyTorch lists each missing, unexpected or misshapen weight
-        raise PluginError("bbox", f"{path.name} does not fit {type(model).__name__}") from error
-    return model.requires_grad_(False).eval().to(device)
+def _ready(network: Network, path: Path, device: str) -> Network:
+    """The network with the weights of the file, ready to run on the device."""
+    network = fit_weights(network, read_weights(path), path.name)
+    return network.requires_grad_(False).eval().to(device)
 
 
 def person_detector(path: Path, device: str, score_threshold: float) -> FasterRCNN:
@@ -111,7 +94,7 @@ def person_detector(path: Path, device: str, score_threshold: float) -> FasterRC
     for module in model.modules():
         if isinstance(module, FrozenBatchNorm2d):
             module.eps = 0.0
-    return fit_weights(model, path, device)
+    return _ready(model, path, device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +163,7 @@ class FaceRunner(Runner[Params, Region | None]):
         self.device = device
         networks = (PNet(pretrained=False), RNet(pretrained=False), ONet(pretrained=False))
         self.networks = [
-            fit_weights(network, path, device)
-            for network, path in zip(networks, paths, strict=True)
+            _ready(network, path, device) for network, path in zip(networks, paths, strict=True)
         ]
 
     def prepare(self, item: Item[Params]) -> Picture:
