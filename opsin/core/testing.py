@@ -56,7 +56,7 @@ def run_operation(
     try:
         prepared = runner.prepare(Item(picture, params, target, found))
         hash(runner.batch_key(prepared))
-        outputs = list(runner.run([prepared]))
+        outputs = [runner.encode(output) for output in runner.run([prepared])]
     finally:
         runner.close()
     assert len(outputs) == 1, f"run returned {len(outputs)} outputs for a batch of one item"

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from opsin.core.contract.references import Input, Reference, ReferenceRequest
 from opsin.core.contract.regions import Picture, Region, Target
@@ -59,8 +59,15 @@ class Runner(ABC, Generic[P, Output]):
         return None
 
     @abstractmethod
-    def run(self, batch: Sequence[Any]) -> Sequence[Output]:
-        """Outputs for the prepared items, same length, same order."""
+    def run(self, batch: Sequence[Any]) -> Sequence[Any]:
+        """Outputs for the prepared items, same length, same order; results unless `encode` is."""
+
+    def encode(self, output: Any) -> Output:
+        """CPU work on one of `run`'s outputs, while the device goes on.  Default: it is the result.
+
+        Called on any of several threads.  A runner that overrides it lets `run` give what it likes.
+        """
+        return cast("Output", output)
 
     def memory_bytes(self) -> int | None:
         """Bytes of the device's memory that its models take; None when it cannot say."""

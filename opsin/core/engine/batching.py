@@ -1,12 +1,14 @@
 """Which items run next, together: pure bookkeeping, guarded by the lane that owns it."""
 
+import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
-from opsin.core.contract import Item
+from opsin.core.contract import Item, Runner
+from opsin.core.engine.batch_size import BatchSize, BatchSizes
 from opsin.core.engine.failures import as_opsin_error
 from opsin.core.errors import OpsinError
 
@@ -91,18 +93,22 @@ def deliver(ticket: Ticket, answer: Any, completed: Completed | None) -> None:
         ticket.owner.fail(as_opsin_error(error, "the engine"))
 
 
-class BatchSize:
-    """How many items may share a batch: the runner's own maximum, less what memory refused.
+class _Ready:
+    """The items of one runner that may share a batch, the next first."""
 
-    The place for a scheduler that learns the best size from the times it measures.
-    """
+    __slots__ = ("entries", "key", "size")
 
-    def __init__(self, maximum: int) -> None:
-        self.current = max(1, maximum)
+    def __init__(self, key: Hashable, size: BatchSize) -> None:
+        self.key = key
+        self.size = size
+        self.entries: list[Entry] = []
 
-    def refused(self, size: int) -> None:
-        """A batch of `size` did not fit into memory."""
-        self.current = max(1, min(self.current, size // 2))
+
+class Batch(NamedTuple):
+    """Items that are run together, and the batch size that learns from it."""
+
+    tickets: list[Ticket]
+    size: BatchSize
 
 
 class RunnerQueue:
@@ -110,7 +116,8 @@ class RunnerQueue:
 
     def __init__(self, loaded: "LoadedRunner", ahead: int) -> None:
         self.loaded = loaded
-        self.size = BatchSize(loaded.runner.max_batch)
+        self.sizes = BatchSizes(loaded.runner.max_batch)
+        self.encodes = type(loaded.runner).encode is not Runner.encode
         self.used = 0.0
         """Seconds of device time, for the fair share; see `FairShare`."""
         self.active = False
@@ -119,7 +126,7 @@ class RunnerQueue:
         self.in_preparation = 0
         self._unprepared: list[Entry] = []
         # By batch key, few enough to search: a runner with keys has few items ready at a time.
-        self._ready: list[tuple[Hashable, list[Entry]]] = []
+        self._ready: list[_Ready] = []
 
     @property
     def waiting(self) -> int:
@@ -133,7 +140,7 @@ class RunnerQueue:
         """The item to prepare now; None while enough wait ready, for they take memory."""
         if not self._unprepared:
             return None
-        window = max(self._ahead, 2 * self.size.current)
+        window = max(self._ahead, 2 * self.sizes.largest)
         if self.in_preparation + self._ready_count() >= window:
             return None
         self.in_preparation += 1
@@ -144,32 +151,42 @@ class RunnerQueue:
 
     def add_ready(self, ticket: Ticket, key: Hashable = None) -> None:
         """The only place where keys are compared, which is the plugin's code and may raise."""
-        for other, entries in self._ready:
-            if other == key:
-                heappush(entries, ticket.entry())
-                return
-        self._ready.append((key, [ticket.entry()]))
+        for ready in self._ready:
+            if ready.key == key:
+                break
+        else:
+            ready = _Ready(key, self.sizes.of(key))
+            self._ready.append(ready)
+        heappush(ready.entries, ticket.entry())
 
     def head(self) -> Entry | None:
         """The ready item whose turn it is."""
-        return min((entries[0] for _, entries in self._ready), default=None)
+        return min((ready.entries[0] for ready in self._ready), default=None)
 
-    def take(self, now: float) -> list[Ticket]:
-        """The next batch: the first item and those that may share its batch, in their order."""
+    def take(self, now: float) -> Batch | None:
+        """The next batch: the first item and those that may share its batch, in their order.
+
+        No more than can be done, as far as is known, before the earliest deadline among them.
+        """
         while self._ready:
-            position = min(range(len(self._ready)), key=lambda n: self._ready[n][1][0])
-            entries = self._ready[position][1]
+            ready = min(self._ready, key=lambda ready: ready.entries[0])
+            entries, size, limit = ready.entries, ready.size, ready.size.limit
             batch: list[Ticket] = []
-            while entries and len(batch) < self.size.current:
-                ticket = heappop(entries)[2]
+            deadline = math.inf
+            while entries and len(batch) < limit:
+                ticket = entries[0][2]
                 if not ticket.is_over(now):
+                    deadline = min(deadline, ticket.owner.deadline)
+                    if batch and now + size.seconds(len(batch) + 1) > deadline:
+                        break
                     batch.append(ticket)
+                heappop(entries)
             if not entries:
-                del self._ready[position]
+                self._ready.remove(ready)
             if batch:
                 self.running += len(batch)
-                return batch
-        return []
+                return Batch(batch, size)
+        return None
 
     def ran(self, count: int, seconds: float) -> None:
         """A batch of `count` items is done."""
@@ -181,17 +198,18 @@ class RunnerQueue:
     def discard(self, owner: Owner) -> None:
         """Forget the items of a caller that is gone, so that they hold no place and no pixels."""
         self._unprepared = _without(owner, self._unprepared)
-        ready = [(key, _without(owner, entries)) for key, entries in self._ready]
-        self._ready = [(key, entries) for key, entries in ready if entries]
+        for ready in self._ready:
+            ready.entries = _without(owner, ready.entries)
+        self._ready = [ready for ready in self._ready if ready.entries]
 
     def clear(self) -> list[Ticket]:
         """All that waits, which then waits no longer; what is in preparation comes back later."""
-        waiting = [*self._unprepared, *(e for _, entries in self._ready for e in entries)]
+        waiting = [*self._unprepared, *(entry for ready in self._ready for entry in ready.entries)]
         self._unprepared, self._ready = [], []
         return [entry[2] for entry in waiting]
 
     def _ready_count(self) -> int:
-        return sum(len(entries) for _, entries in self._ready)
+        return sum(len(ready.entries) for ready in self._ready)
 
 
 class FairShare:

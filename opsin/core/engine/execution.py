@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from opsin.core.contract import Runner
-from opsin.core.engine.batching import BatchSize, Failure
+from opsin.core.engine.batch_size import BatchSize
+from opsin.core.engine.batching import Failure
 from opsin.core.engine.device import release_cached_memory
 from opsin.core.engine.failures import as_opsin_error, is_out_of_memory
 from opsin.core.errors import OperationFailed
@@ -50,3 +51,18 @@ def _answers(outputs: Any, expected: int, what: str) -> list[Any]:
     # Which output belongs to which item is unknown: none of them can be trusted.
     error = OperationFailed(f"{what} returned {got} for a batch of {expected}")
     return [Failure(error)] * expected
+
+
+def encode_answers(runner: Runner[Any, Any], answers: Sequence[Any], what: str) -> list[Any]:
+    """The results for what `run` gave; an output that cannot be encoded fails alone."""
+    return [
+        answer if isinstance(answer, Failure) else _encoded(runner, answer, what)
+        for answer in answers
+    ]
+
+
+def _encoded(runner: Runner[Any, Any], output: Any, what: str) -> Any:
+    try:
+        return runner.encode(output)
+    except BaseException as error:  # a plugin's SystemExit too
+        return Failure(as_opsin_error(error, what))

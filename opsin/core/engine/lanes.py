@@ -5,11 +5,20 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from opsin.core.engine.batching import Completed, Failure, FairShare, Owner, RunnerQueue, Ticket
-from opsin.core.engine.execution import run_batch
+from opsin.core.engine.batching import (
+    Batch,
+    Completed,
+    Failure,
+    FairShare,
+    Owner,
+    RunnerQueue,
+    Ticket,
+)
+from opsin.core.engine.execution import encode_answers, run_batch
 from opsin.core.engine.failures import as_opsin_error
 from opsin.core.engine.pool import CpuPool
 from opsin.core.errors import OperationFailed
@@ -20,7 +29,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("opsin.engine")
 
 Post = Callable[[Completed], None]
-Batch = tuple[RunnerQueue, list[Ticket]]
 
 
 class Lane(ABC):
@@ -94,27 +102,42 @@ class Lane(ABC):
         if failure is not None:
             self._post(Completed(queue, [ticket], [failure], time.monotonic(), ran=False))
 
-    def _take(self) -> Batch | None:
+    def _take(self) -> tuple[RunnerQueue, Batch] | None:
         """The next batch; None when nothing is ready.  Called with the lock held."""
         while (queue := self._share.next()) is not None:
-            tickets = queue.take(time.monotonic())
+            batch = queue.take(time.monotonic())
             self._prepare_ahead(queue)
-            if tickets:
-                return queue, tickets
+            if batch:
+                return queue, batch
         return None
 
-    def _run(self, queue: RunnerQueue, tickets: list[Ticket]) -> None:
+    def _run(self, queue: RunnerQueue, batch: Batch) -> None:
+        tickets, size = batch
         started = time.monotonic()
         try:
-            batch = [ticket.prepared for ticket in tickets]
-            answers = run_batch(queue.loaded.runner, batch, queue.loaded.what, queue.size)
+            prepared = [ticket.prepared for ticket in tickets]
+            answers = run_batch(queue.loaded.runner, prepared, queue.loaded.what, size)
+            del prepared
         except BaseException:  # somebody ends this thread: the items still leave with an answer
             logger.critical("running %s was cut short", queue.loaded.what, exc_info=True)
             answers = [_stopped(queue.loaded)] * len(tickets)
         seconds = time.monotonic() - started
         with self._changed:
             queue.ran(len(tickets), seconds)
-        self._post(Completed(queue, tickets, answers, started, seconds))
+            if not any(isinstance(answer, Failure) for answer in answers):
+                size.ran(len(tickets), seconds)
+        completed = Completed(queue, tickets, answers, started, seconds)
+        if queue.encodes:
+            # On the pool: the device goes on with the next batch meanwhile.
+            self._pool.submit(partial(self._encode, completed), first=True)
+        else:
+            self._post(completed)
+
+    def _encode(self, completed: Completed) -> None:
+        """On the pool: make results of what the device gave."""
+        loaded = completed.queue.loaded
+        answers = encode_answers(loaded.runner, completed.answers, loaded.what)
+        self._post(replace(completed, answers=answers))
 
     def _collapse(self, error: BaseException) -> None:
         """Our own bookkeeping failed: what waits gets an answer now, and the lane goes on."""
@@ -157,7 +180,7 @@ class DeviceLane(Lane):
             self._run(*batch)
             del batch  # while this thread waits it must not keep pictures alive
 
-    def _wait(self) -> Batch | None:
+    def _wait(self) -> tuple[RunnerQueue, Batch] | None:
         """The next batch, as soon as there is one; None when the lane is closed."""
         with self._changed:
             while not self._closing:

@@ -19,7 +19,8 @@ class RunnerStatistics:
     items: int
     mean_batch_size: float
     largest_batch: int
-    """The most items that may share a batch now; less than declared when memory ran out."""
+    """The most items that may share a batch now; less than declared when memory
+    ran out, or when smaller ones turned out to be cheaper."""
     loads: int
     """Attempts to load it, failed ones included."""
 
@@ -34,6 +35,6 @@ def runner_statistics(slot: RunnerSlot) -> RunnerStatistics:
         batches=queue.batches if queue else 0,
         items=queue.items if queue else 0,
         mean_batch_size=queue.items / queue.batches if queue and queue.batches else 0.0,
-        largest_batch=queue.size.current if queue else 0,
+        largest_batch=queue.sizes.largest if queue else 0,
         loads=slot.loads,
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -10,7 +11,7 @@ from opsin.core import imaging
 from opsin.core.contract import Item, Runner
 from opsin.core.engine import TaskStatus, decoding
 from opsin.core.errors import InvalidImage
-from opsin.core.testing import FakeOperation, FakeResult, FakeRunner, Gate, Script
+from opsin.core.testing import FakeOperation, FakeParams, FakeResult, FakeRunner, Gate, Script
 from tests.core.engine.conftest import MakeWorkbench
 from tests.core.engine.workbench import Plain, marks_of, message_of, png, result_of, until
 
@@ -297,3 +298,32 @@ async def test_a_higher_priority_goes_first(workbench: MakeWorkbench) -> None:
     script.running.open()
     await asyncio.gather(*requests)
     assert script.marks == [[0], [2], [4], [1], [3]]
+
+
+class Encoder(FakeRunner):
+    """Makes its results on the pool; each step says on which thread it was."""
+
+    def run(self, batch: Sequence[Item[FakeParams]]) -> Sequence[Any]:
+        return [(result, threading.current_thread().name) for result in super().run(batch)]
+
+    def encode(self, output: tuple[FakeResult, str]) -> FakeResult:
+        result, thread = output
+        if result.mark == 3:
+            raise ValueError("cannot be encoded")
+        here = threading.current_thread().name
+        return result.model_copy(update={"note": f"{thread} {here}"})
+
+
+async def test_results_are_encoded_on_the_pool_while_the_device_goes_on(
+    workbench: MakeWorkbench,
+) -> None:
+    bench = workbench(FakeOperation(runner=Encoder))
+    analyzed = await bench.run(*(bench.task(mark=n) for n in range(6)))
+    for n, outcome in enumerate(analyzed.outcomes):
+        if n == 3:
+            assert "cannot be encoded" in message_of(outcome)
+            continue
+        note = result_of(outcome).note
+        assert note is not None
+        device, pool = note.split()
+        assert device == "opsin-cpu" and pool.startswith("opsin-cpu-")

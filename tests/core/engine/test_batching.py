@@ -39,11 +39,16 @@ def names(tickets: list[Ticket]) -> str:
     return "".join(cast(str, t.item.picture) for t in tickets)
 
 
+def taken(q: RunnerQueue, now: float = 0.0) -> str:
+    batch = q.take(now)
+    return names(batch.tickets) if batch else ""
+
+
 def test_items_go_in_the_order_they_came_and_no_batch_is_too_large() -> None:
     q = queue(max_batch=3)
     for name in "abcdefgh":
         q.add_ready(ticket(name))
-    assert [names(q.take(0)) for _ in range(4)] == ["abc", "def", "gh", ""]
+    assert [taken(q) for _ in range(4)] == ["abc", "def", "gh", ""]
     assert q.running == 8
 
 
@@ -51,14 +56,14 @@ def test_only_equal_keys_share_a_batch_and_the_oldest_item_decides_which() -> No
     q = queue()
     for name, key in zip("abcdef", (1, 2, 1, 2, 2, 1), strict=True):
         q.add_ready(ticket(name), key)
-    assert [names(q.take(0)) for _ in range(3)] == ["acf", "bde", ""]
+    assert [taken(q) for _ in range(3)] == ["acf", "bde", ""]
 
 
 def test_priority_goes_first_but_one_step_is_worth_only_a_second() -> None:
     q = queue(max_batch=1)
     for name, priority, now in (("a", 0, 10.0), ("b", 5, 12.0), ("c", 0, 11.0), ("d", 5, 99.0)):
         q.add_ready(ticket(name, Caller(priority), now))
-    assert [names(q.take(0)) for _ in range(4)] == ["b", "a", "c", "d"]
+    assert [taken(q) for _ in range(4)] == ["b", "a", "c", "d"]
 
 
 def test_what_is_late_or_given_up_is_left_out_and_makes_room() -> None:
@@ -68,8 +73,30 @@ def test_what_is_late_or_given_up_is_left_out_and_makes_room() -> None:
     for name, caller in zip("abcdef", (gone, late, None, gone, None, None), strict=True):
         q.add_ready(ticket(name, caller))
     gone.closed = True
-    assert [names(q.take(5.0)) for _ in range(3)] == ["ce", "f", ""]
+    assert [taken(q, 5.0) for _ in range(3)] == ["ce", "f", ""]
     assert q.running == 3
+
+
+def test_a_batch_is_no_larger_than_its_earliest_deadline_allows() -> None:
+    q = queue(max_batch=8)
+    for name, deadline in zip("abcdef", (NEVER, NEVER, 3.5, NEVER, 9.0, NEVER), strict=True):
+        q.add_ready(ticket(name, Caller(deadline=deadline)))
+    first = q.take(0.0)
+    assert first is not None
+    first.size.ran(6, 60.0)  # the first batch is no measure
+    first.size.ran(6, 6.0)  # a second an item
+    for t in first.tickets:
+        q.add_ready(t)
+    # The fourth would make the third late, and the fifth starts in time only without the sixth.
+    assert [taken(q, 0.0), taken(q, 6.5), taken(q, 8.0)] == ["abc", "de", "f"]
+
+
+def test_even_an_item_that_may_be_late_is_tried() -> None:
+    q = queue()
+    q.sizes.of(None).ran(1, 9.0)
+    q.sizes.of(None).ran(1, 9.0)
+    q.add_ready(ticket("a", Caller(deadline=5.0)))
+    assert taken(q) == "a"
 
 
 def test_a_caller_who_leaves_takes_all_items_along() -> None:
@@ -111,7 +138,7 @@ def served(share: FairShare, seconds: dict[RunnerQueue, float], turns: int) -> l
     for _ in range(turns):
         q = share.next()
         assert q is not None
-        q.ran(len(q.take(0)), seconds[q])
+        q.ran(len(taken(q)), seconds[q])
         order.append(q)
     return order
 
@@ -200,4 +227,4 @@ def test_keys_are_compared_by_value(key: Any) -> None:
     q = queue()
     q.add_ready(ticket("a"), key)
     q.add_ready(ticket("b"), key)
-    assert names(q.take(0)) == "ab"
+    assert taken(q) == "ab"

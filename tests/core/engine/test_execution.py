@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from opsin.core.engine.batching import BatchSize, Failure
-from opsin.core.engine.execution import run_batch
+from opsin.core.engine.batch_size import BatchSize
+from opsin.core.engine.batching import Failure
+from opsin.core.engine.execution import encode_answers, run_batch
 from opsin.core.errors import InvalidImage, OperationFailed
 from tests.core.engine.workbench import Plain
 
@@ -93,7 +94,7 @@ def test_too_large_a_batch_is_halved_and_the_size_remembered() -> None:
         return batch
 
     assert run(answer, list(range(16)), size) == list(range(16))
-    assert size.current == 2
+    assert size.limit == 2
     assert batches[:4] == [16, 8, 4, 2]
     assert batches.count(2) == 8
 
@@ -102,16 +103,30 @@ def test_one_item_that_does_not_fit_fails_alone() -> None:
     size = BatchSize(4)
     answers = run(Recorder({1}, MemoryError), [0, 1, 2, 3], size)
     assert [isinstance(a, Failure) for a in answers] == [False, True, False, False]
-    assert size.current == 1  # and never less
+    assert size.limit == 1  # and never less
     run(Recorder({1}, MemoryError), [1], size)
-    assert size.current == 1
+    assert size.limit == 1
 
 
 def test_other_errors_leave_the_size_alone() -> None:
     size = BatchSize(4)
     run(Recorder({1}), [0, 1, 2, 3], size)
-    assert size.current == 4
+    assert size.limit == 4
 
 
-def test_a_senseless_maximum_is_one() -> None:
-    assert BatchSize(0).current == BatchSize(-3).current == 1
+class Encoding(Plain):
+    """Its outputs become texts; a thirteen cannot."""
+
+    def encode(self, output: Any) -> Any:
+        if output == 13:
+            raise SystemExit("unlucky")
+        return str(output)
+
+
+def test_an_output_that_cannot_be_encoded_fails_alone() -> None:
+    before = Failure(OperationFailed("was bad from the start"))
+    runner = Encoding(lambda batch: batch)
+    good, bad, failed = encode_answers(runner, [1, 13, before], WHAT)
+    assert good == "1"
+    assert isinstance(bad, Failure) and "SystemExit: unlucky" in bad.error.message
+    assert failed is before
