@@ -1,22 +1,21 @@
-"""`opsin plugins`: which plugins there are, and what failed in them."""
+"""`opsin plugins`: which there are and what failed in them, a new one, and whether one is sound."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from opsin.cli.exit_codes import ExitCode
 from opsin.cli.options import Json, read_settings
-from opsin.cli.output import new_table, print_json, results
+from opsin.cli.output import new_table, print_json, print_line, results, say
 
 if TYPE_CHECKING:
+    from opsin.core.conformance import Finding
     from opsin.core.plugin_host import PluginHost
 
 app = typer.Typer(help="Providers of operations.", no_args_is_help=True)
-
-
-@app.callback()
-def _plugins() -> None:
-    """Keeps `list` a command of its own while it is the only one."""
 
 
 @app.command("list")
@@ -38,6 +37,89 @@ def list_plugins(
         _print_tables(host)
     if strict and host.failures:
         raise typer.Exit(ExitCode.FAILED)
+
+
+@app.command("new")
+def new_plugin(
+    name: Annotated[str, typer.Argument(help="What it measures or finds, e.g. sharpness.")],
+    into: Annotated[
+        Path, typer.Option("--into", metavar="DIR", help="Where its folder is made.")
+    ] = Path(),
+) -> None:
+    """Make a new plugin: a working operation with its tests, to be changed into yours."""
+    from opsin.cli.new_plugin import make_plugin
+
+    folder = make_plugin(name, into)
+    print_line(str(folder))
+    say(
+        f"Next:\n  pip install -e {folder} pytest pytest-asyncio\n  pytest {folder}\n"
+        f"  opsin plugins check {folder.name}"
+    )
+
+
+@app.command("check")
+def check(
+    plugin: Annotated[
+        str, typer.Argument(help="The plugin's name, its distribution, or an importable module.")
+    ],
+    params: Annotated[
+        str, typer.Option("--params", metavar="JSON", help="Params for its operations.")
+    ] = "{}",
+    as_json: Json = False,
+) -> None:
+    """Try all that a plugin provides against the promises of the contract."""
+    settings = read_settings()  # before what takes long to import
+
+    import json
+
+    from opsin.assembly import discover_plugins, open_models
+    from opsin.core.conformance import Verdict, check_plugin
+    from opsin.core.errors import InvalidInput
+    from opsin.core.plugin_host import PluginSource
+
+    try:
+        given = json.loads(params)
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        raise InvalidInput("--params must be a JSON object")
+    host = discover_plugins(settings)
+    name = _plugin_name(host, plugin)
+    if name is None:  # not installed: a module that is still being written
+        host = discover_plugins(settings, (PluginSource(plugin, plugin),))
+        name = plugin
+    findings = check_plugin(host, open_models(settings, host), name, params=given)
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        _print_findings(findings)
+    if any(finding.verdict is Verdict.FAILED for finding in findings):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _plugin_name(host: "PluginHost", text: str) -> str | None:
+    """The name of the plugin that a person means: by name, distribution or module."""
+    wanted = text.replace("_", "-").lower()
+    for plugin in host.plugins:
+        known = (plugin.name, plugin.distribution or "", plugin.module.partition(":")[0])
+        # Every built-in plugin comes with the distribution opsin, which means none of them.
+        if text in (plugin.name, plugin.module) or (
+            not plugin.builtin and wanted in {name.replace("_", "-").lower() for name in known}
+        ):
+            return plugin.name
+    failed = [failure.plugin for failure in host.failures]
+    return text if text in failed else None
+
+
+def _print_findings(findings: "Sequence[Finding]") -> None:
+    from rich.text import Text
+
+    styles = {"passed": "green", "failed": "bold red", "skipped": "yellow"}
+    table = new_table("Of", "Check", "Verdict", "")
+    for finding in findings:
+        verdict = Text(finding.verdict.value, styles[finding.verdict.value])
+        table.add_row(Text(finding.subject, "bold"), finding.check, verdict, Text(finding.text))
+    results().print(table)
 
 
 def _document(host: "PluginHost") -> dict[str, Any]:
