@@ -8,14 +8,17 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from opsin.core.analyses import status_event
+from opsin.core.analyses import progress_event, status_event
 from opsin.core.annotations import annotation_rows
-from opsin.core.contract import Annotation
+from opsin.core.artifacts import Artifacts, with_storage_paths
+from opsin.core.contract import Annotation, ProducedArtifact
+from opsin.core.embeddings import NewEmbedding, embedding_row
 from opsin.core.lifecycle import AnalysisStatus
 from opsin.core.records import Analysis, Image, columns_of, to_record
 from opsin.storage.database import Database, Transaction
 from opsin.storage.ids import new_id
 from opsin.storage.tables import analyses, annotations, images
+from opsin.storage.vectors import insert_embeddings
 
 _RECOVER_AT_ONCE = 1000
 _OURS = analyses.c.external.is_(False)
@@ -40,6 +43,10 @@ class Finished:
     result: dict[str, Any] | None = None
     provenance: dict[str, Any] | None = None
     annotations: Sequence[Annotation] = field(default_factory=tuple)
+    artifacts: Sequence[ProducedArtifact] = field(default_factory=tuple)
+    embedding: NewEmbedding | None = None
+    result_key: str | None = None
+    """By which later askers find the result; None when they must not."""
     error_code: str | None = None
     error_message: str | None = None
     retry_after: timedelta = timedelta(0)
@@ -49,8 +56,11 @@ class Finished:
 class AnalysisQueue:
     """What a worker may do with the queue; every call is one transaction."""
 
-    def __init__(self, database: Database, *, lease: timedelta, max_attempts: int) -> None:
+    def __init__(
+        self, database: Database, artifacts: Artifacts, *, lease: timedelta, max_attempts: int
+    ) -> None:
         self._database = database
+        self._artifacts = artifacts
         self._lease = lease
         self._max_attempts = max_attempts
 
@@ -106,11 +116,14 @@ class AnalysisQueue:
             return frozenset((await transaction.connection.execute(statement)).scalars())
 
     async def finish(self, lease_id: str, finished: Sequence[Finished]) -> int:
-        """Write results, annotations, status and events of all of them; gives how many counted.
+        """Write results and what belongs to them, status and events; gives how many counted.
 
         What is no longer held under this lease (cancelled, or run again by another worker after
         the lease ended) is dropped, so that results are written once.
         """
+        files = await self._artifacts.put(
+            [(item.analysis, file) for item in finished for file in item.artifacts]
+        )
         now = datetime.now(UTC)
         async with self._database.write() as transaction:
             held = await self._held(transaction, lease_id, [f.analysis.id for f in finished])
@@ -118,18 +131,25 @@ class AnalysisQueue:
             if not kept:
                 return 0
             await transaction.connection.execute(_FINISH, [_columns(item, now) for item in kept])
-            rows = [
-                row
-                for item in kept
-                for row in annotation_rows(
-                    item.analysis.company_id, item.analysis.id, item.annotations
-                )
-            ]
+            rows = [row for item in kept for row in _annotation_rows(item)]
             if rows:
                 await transaction.connection.execute(insert(annotations), rows)
+            await insert_embeddings(
+                transaction.connection,
+                [embedding_row(i.analysis, i.embedding) for i in kept if i.embedding],
+            )
+            await self._artifacts.name(transaction, [f for f in files if f.analysis.id in held])
             for item in kept:
                 transaction.emit(status_event(item.analysis, item.status))
         return len(kept)
+
+    async def tell(self, lease_id: str, texts: Sequence[tuple[Analysis, str]]) -> None:
+        """Tell followers what has been written so far, of analyses still held under this lease."""
+        async with self._database.write() as transaction:
+            held = await self._held(transaction, lease_id, [analysis.id for analysis, _ in texts])
+            for analysis, text in texts:
+                if analysis.id in held:
+                    transaction.emit(progress_event(analysis, text))
 
     async def recover(self, *, holding: Collection[str] = ()) -> int:
         """Give analyses whose worker went silent to another, or end them after too many tries.
@@ -214,6 +234,7 @@ _FINISH = (
                 "attempts",
                 "result_type",
                 "result",
+                "result_key",
                 "provenance",
                 "error_code",
                 "error_message",
@@ -228,6 +249,12 @@ _FINISH = (
 )
 
 
+def _annotation_rows(item: Finished) -> list[dict[str, Any]]:
+    analysis = item.analysis
+    found = with_storage_paths(analysis.id, item.annotations, item.artifacts)
+    return annotation_rows(analysis.company_id, analysis.id, found)
+
+
 def _columns(item: Finished, now: datetime) -> dict[str, Any]:
     requeued = item.status is AnalysisStatus.QUEUED
     return {
@@ -236,6 +263,7 @@ def _columns(item: Finished, now: datetime) -> dict[str, Any]:
         "new_attempts": item.analysis.attempts - (0 if item.count_attempt else 1),
         "new_result_type": item.result_type,
         "new_result": item.result,
+        "new_result_key": item.result_key,
         "new_provenance": item.provenance,
         "new_error_code": None if requeued else item.error_code,
         "new_error_message": None if requeued else item.error_message,

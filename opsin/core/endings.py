@@ -7,6 +7,8 @@ from typing import Any
 from opsin.core import errors
 from opsin.core.analysis_queue import Finished
 from opsin.core.annotations import validate_annotations
+from opsin.core.artifacts import validate_artifacts
+from opsin.core.embeddings import VECTOR, new_embedding
 from opsin.core.engine import Outcome, TaskStatus
 from opsin.core.errors import (
     BlobNotFound,
@@ -37,7 +39,10 @@ def ending_of(analysis: Analysis, outcome: Outcome) -> Finished:
     provenance = outcome.provenance.as_json()
     if outcome.status is TaskStatus.SUCCESS and outcome.result is not None:
         try:
-            result = outcome.result.model_dump(mode="json")
+            found = outcome.result
+            embedding = new_embedding(outcome.task, found)
+            apart = None if embedding is None else {VECTOR}
+            result = found.model_dump(mode="json", exclude=apart)
             check_json(result, "result")
             return Finished(
                 analysis,
@@ -46,7 +51,9 @@ def ending_of(analysis: Analysis, outcome: Outcome) -> Finished:
                 result_type=outcome.task.operation.result.__name__,
                 result=result,
                 provenance=provenance,
-                annotations=validate_annotations(list(outcome.result.annotations())),
+                annotations=validate_annotations(list(found.annotations())),
+                artifacts=validate_artifacts(found.artifacts()),
+                embedding=embedding,
             )
         # The plugin's code: not even a sys.exit or a CancelledError of its own may pass.
         except KeyboardInterrupt:
@@ -59,8 +66,6 @@ def ending_of(analysis: Analysis, outcome: Outcome) -> Finished:
     error = outcome.error or OpsinError("The operation gave neither a result nor a reason")
     if isinstance(error, Cancelled):  # by the plugin: the engine's own is raised for all at once
         error = OperationFailed(error.message)
-    if outcome.status is TaskStatus.SKIPPED:
-        return _ended(analysis, error, provenance, code="SKIPPED")
     return _ended(analysis, error, provenance)
 
 
@@ -87,15 +92,13 @@ def _ended(
     analysis: Analysis,
     error: OpsinError,
     provenance: dict[str, Any] | None = None,
-    *,
-    code: str | None = None,
 ) -> Finished:
     again = isinstance(error, _TRANSIENT) and not isinstance(error, BlobNotFound)
     return Finished(
         analysis,
         AnalysisStatus.QUEUED if again else AnalysisStatus.FAILED,
         provenance=provenance,
-        error_code=code or _code(error),
+        error_code=_code(error),
         error_message=storable_text(str(error))[:_LONGEST_MESSAGE],
         retry_after=_pause(analysis.attempts) if again else timedelta(0),
     )

@@ -8,12 +8,11 @@ from strawberry.scalars import JSON
 
 from opsin.core import records
 from opsin.core.annotations import AnnotationFilter
-from opsin.core.pages import Listing
+from opsin.core.artifacts import LISTING as ARTIFACTS
+from opsin.graphql.context import Info
 from opsin.graphql.given import plain_texts
 from opsin.graphql.nodes import Node
-from opsin.storage.tables import artifacts
-
-ARTIFACTS = Listing(artifacts, records.Artifact, parent="analysis_id")
+from opsin.graphql.signed_links import signed_link
 
 
 @strawberry.type(description="One finding inside an analysis.")
@@ -43,15 +42,24 @@ class Annotation(Node):
             analysis_id=strawberry.ID(record.analysis_id),
         )
 
+    @strawberry.field(description="Where the artifact's file is, as its own `url` says.")
+    async def url(self, info: Info) -> str | None:
+        if self.storage_path is None:
+            return None
+        beside = await info.context.loaders.children(ARTIFACTS, self.analysis_id)
+        named = (a for a in beside if a.storage_path == self.storage_path)
+        return next((_url(info, artifact) for artifact in named), None)
+
 
 @strawberry.type(description="A stored binary output of an analysis.")
 class Artifact(Node):
     name: str
     content_type: str
-    storage_path: str
+    storage_path: str = strawberry.field(description="How annotations name it.")
     size_bytes: float | None
     sha256: str | None
     created_at: datetime
+    record: strawberry.Private[records.Artifact]
 
     @classmethod
     def of(cls, record: records.Artifact) -> Self:
@@ -63,7 +71,15 @@ class Artifact(Node):
             size_bytes=record.size_bytes,
             sha256=record.sha256,
             created_at=record.created_at,
+            record=record,
         )
+
+    @strawberry.field(
+        description="Where the file is for the next hours, without further rights; null while it "
+        "has not been stored."
+    )
+    def url(self, info: Info) -> str | None:
+        return _url(info, self.record)
 
 
 @strawberry.input(name="AnnotationFilter", description="Every field given must hold.")
@@ -80,3 +96,9 @@ class AnnotationFilterInput:
             confidence_from=self.confidence_from,
             confidence_to=self.confidence_to,
         )
+
+
+def _url(info: Info, artifact: records.Artifact) -> str | None:
+    if artifact.stored_at is None:
+        return None
+    return signed_link(info, f"/artifacts/{artifact.id}/content")

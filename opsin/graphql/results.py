@@ -10,10 +10,13 @@ from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.union import StrawberryUnion
 
 from opsin.core.contract import Result
+from opsin.core.embeddings import VECTOR, is_stored_apart, needs_vector, without_vector
 from opsin.core.plugin_fields import inner_types
 from opsin.core.plugin_host import PluginHost
 from opsin.core.records import Analysis
+from opsin.graphql.context import Info
 from opsin.graphql.declared import check_field_names, prepare_enums, summary_of
+from opsin.graphql.selections import asks_for
 
 log = logging.getLogger(__name__)
 
@@ -55,15 +58,27 @@ def result_type_names(host: PluginHost) -> frozenset[str]:
     )
 
 
-def stored_result(host: PluginHost, analysis: Analysis) -> Result | None:
-    """The typed result of a stored analysis; None without one, or when its plugin is gone."""
-    if analysis.result is None or analysis.operation is None:
+async def read_result(info: Info, analysis: Analysis) -> Result | None:
+    """The typed result of a stored analysis; None without one, or when its plugin is gone.
+
+    The vector of an embedding is read only where the document asks for it.
+    """
+    values = analysis.result
+    if values is None or analysis.operation is None:
         return None
-    registered = host.operations.get(analysis.operation)
+    registered = info.context.use_cases.host.operations.get(analysis.operation)
     if registered is None or registered.operation.result.__name__ != analysis.result_type:
         return None
+    declared = registered.operation.result
     try:
-        return registered.operation.result.model_validate(analysis.result)
+        if not is_stored_apart(declared, values):
+            return declared.model_validate(values)
+        if not (needs_vector(declared) or asks_for(info, VECTOR)):
+            return without_vector(declared, values)
+        vector = await info.context.loaders.vector(analysis.id)
+        if vector is None:  # deleted since
+            return None
+        return declared.model_validate({**values, VECTOR: vector})
     except ValidationError:
         log.warning("analysis %s was stored by another version of its operation", analysis.id)
         return None

@@ -27,6 +27,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import UUID
 
@@ -214,6 +215,8 @@ analyses = Table(
     _time("updated_at"),
     # What the result depends on, hashed: an equal key of a completed analysis has the same result.
     Column("result_key", String(64), nullable=True),
+    # Whether what was computed before may be its result.
+    Column("reuse", Boolean, nullable=False, default=True, server_default=true()),
     CheckConstraint(f"status IN {STATUSES}", name="status"),
     CheckConstraint("external OR operation IS NOT NULL", name="kind"),
     Index(None, "company_id", "id"),
@@ -222,6 +225,8 @@ analyses = Table(
     Index(
         "ix_analyses_result_key",
         "result_key",
+        "company_id",
+        "id",
         sqlite_where=text("status = 'COMPLETED' AND result_key IS NOT NULL"),
         postgresql_where=text("status = 'COMPLETED' AND result_key IS NOT NULL"),
     ),
@@ -272,6 +277,7 @@ artifacts = Table(
     _time("expires_at", nullable=True),
     UniqueConstraint("analysis_id", "name"),
     Index(None, "company_id", "id"),
+    Index(None, "sha256"),
 )
 
 embeddings = Table(
@@ -292,11 +298,20 @@ embeddings = Table(
     Column("target", String(32), nullable=False),
     Column("model_fingerprint", String(64), nullable=False),
     Column("dimensions", Integer, nullable=False),
-    # float32, little-endian, as the model gave them
+    # float32, little-endian, as the model gave them; `opsin.storage.vectors` knows of a second copy
     Column("vector", LargeBinary, nullable=False),
     _time("created_at"),
-    Index(None, "company_id", "space", "target", "analysis_id"),
-    Index(None, "image_id"),
+    # With all that tells which vectors are compared, so that no row is read to know it.
+    Index(
+        "ix_embeddings_scope",
+        "company_id",
+        "space",
+        "target",
+        "dimensions",
+        "analysis_id",
+        "image_id",
+    ),
+    Index(None, "image_id", "space", "target", "analysis_id"),
     Index(None, "dataset_id"),
 )
 

@@ -22,7 +22,8 @@ BOX = Annotation(annotation_type="bounding_box", data={"bbox": [1, 2, 3, 4], "fo
 
 @pytest.fixture
 def queue(parts: Parts) -> AnalysisQueue:
-    return AnalysisQueue(parts.use_cases.database, lease=timedelta(seconds=60), max_attempts=3)
+    lease, use_cases = timedelta(seconds=60), parts.use_cases
+    return AnalysisQueue(use_cases.database, use_cases.artifacts, lease=lease, max_attempts=3)
 
 
 def done(analysis: Analysis) -> Finished:

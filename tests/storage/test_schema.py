@@ -1,6 +1,7 @@
 """Migrations: forward on both databases, equal to the tables, safe when several start at once."""
 
 import asyncio
+import uuid
 from typing import Any
 
 import pytest
@@ -8,11 +9,16 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect
+from sqlalchemy.engine import make_url
+from sqlalchemy.types import NullType
 
 from opsin.core.errors import ConfigurationError
 from opsin.storage.database import connect_without_pool, database_url
 from opsin.storage.schema import alembic_config, current_revision, newest_revision, upgrade
 from opsin.storage.tables import metadata
+
+INDEXED = (384, 512, 768, 1024, 1536)
+"""Lengths of vectors that have an index of their own."""
 
 
 async def _run(url: str, function: Any) -> Any:
@@ -25,12 +31,58 @@ async def _run(url: str, function: Any) -> Any:
 
 async def test_migrated_tables_are_those_of_the_code(any_database_url: str) -> None:
     def differences(connection: Connection) -> list[Any]:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        connection.dialect.ischema_names["vector"] = NullType  # type: ignore[attr-defined]  # all have it
+        options = {"compare_type": True, "include_object": _is_of_every_database}
+        context = MigrationContext.configure(connection, opts=options)
         found = compare_metadata(context, metadata)
         return [d for d in found if not _is_queue_index(connection, d)]
 
     assert await current_revision(any_database_url) == newest_revision()
     assert await _run(any_database_url, differences) == []
+
+
+def _is_of_every_database(_thing: Any, name: str | None, kind: str, *_: Any) -> bool:
+    """All but what `opsin.storage.vectors` finds for itself: the second copy of the vectors."""
+    added = {"column": ["indexed"], "index": [f"ix_embeddings_indexed_{d}" for d in INDEXED]}
+    return name not in added.get(kind, [])
+
+
+async def test_vectors_are_indexed_where_pgvector_is(any_database_url: str) -> None:
+    def made(connection: Connection) -> set[str | None]:
+        return {index["name"] for index in inspect(connection).get_indexes("embeddings")}
+
+    expected = {f"ix_embeddings_indexed_{dimensions}" for dimensions in INDEXED}
+    if database_url(any_database_url).get_backend_name() == "sqlite":
+        expected = set()
+    found = await _run(any_database_url, made)
+    assert {name for name in found if name and "indexed" in name} == expected
+
+
+@pytest.mark.parametrize("any_database_url", ["postgresql"], indirect=True)
+async def test_a_postgresql_without_pgvector_is_migrated_too(any_database_url: str) -> None:
+    """As a role sees it that may not create the extension: nothing but the index is missing."""
+    await _run(any_database_url, lambda c: command.downgrade(alembic_config(c), "base"))
+    await _run(any_database_url, lambda c: c.exec_driver_sql("DROP EXTENSION vector CASCADE"))
+    role = f"plain_{uuid.uuid4().hex}"
+    await _run(any_database_url, lambda c: _add_role(c, role))
+    try:
+        url = make_url(any_database_url).set(username=role).render_as_string(hide_password=False)
+        assert await upgrade(url) == (None, newest_revision())
+        columns = await _run(url, lambda c: inspect(c).get_columns("embeddings"))
+        assert "indexed" not in {column["name"] for column in columns}
+    finally:
+        await _run(any_database_url, lambda c: _drop_role(c, role))
+
+
+def _add_role(connection: Connection, role: str) -> None:
+    connection.exec_driver_sql(f"CREATE ROLE {role} LOGIN")
+    connection.exec_driver_sql(f"GRANT ALL ON SCHEMA public TO {role}")
+    connection.exec_driver_sql(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")
+
+
+def _drop_role(connection: Connection, role: str) -> None:
+    connection.exec_driver_sql(f"DROP OWNED BY {role}")
+    connection.exec_driver_sql(f"DROP ROLE {role}")
 
 
 def _is_queue_index(connection: Connection, difference: Any) -> bool:

@@ -13,6 +13,8 @@ HEXADECIMAL = "^[0-9a-f]{16}$"
 class PerceptualHash(Result):
     """Two hashes of one picture; compare each only with its own kind, by `hamming_distance`."""
 
+    near_duplicate_hashes = ("phash", "dhash")
+
     phash: str = Field(
         description="64-bit DCT hash (pHash) as 16 hexadecimal digits", pattern=HEXADECIMAL
     )

@@ -1,7 +1,11 @@
-"""Embeddings, collections of labelled ones, classifiers, and the key that a result is found by."""
+"""Embeddings, collections, classifiers, and keys that results and files are found by."""
+
+import logging
 
 import sqlalchemy as sa
 from alembic import op
+
+log = logging.getLogger(__name__)
 
 revision = "0002"
 down_revision = "0001"
@@ -11,18 +15,24 @@ depends_on = None
 ID = sa.String(length=36).with_variant(sa.UUID(as_uuid=False), "postgresql")
 TIME = sa.DateTime(timezone=True)
 JSON = sa.JSON(none_as_null=True)
+INDEXED_DIMENSIONS = (384, 512, 768, 1024, 1536)
 DONE = sa.text("status = 'COMPLETED' AND result_key IS NOT NULL")
 
 
 def upgrade() -> None:
     op.add_column("analyses", sa.Column("result_key", sa.String(length=64), nullable=True))
+    op.add_column(
+        "analyses", sa.Column("reuse", sa.Boolean(), server_default=sa.true(), nullable=False)
+    )
     op.create_index(
         "ix_analyses_result_key",
         "analyses",
-        ["result_key"],
+        ["result_key", "company_id", "id"],
         sqlite_where=DONE,
         postgresql_where=DONE,
     )
+    # The sweeper asks of each blob whether an artifact names it.
+    op.create_index("ix_artifacts_sha256", "artifacts", ["sha256"])
     op.create_table(
         "embeddings",
         sa.Column("analysis_id", ID, nullable=False),
@@ -43,12 +53,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("analysis_id", name=op.f("pk_embeddings")),
     )
     op.create_index(
-        "ix_embeddings_company_id_space_target_analysis_id",
+        "ix_embeddings_scope",
         "embeddings",
-        ["company_id", "space", "target", "analysis_id"],
+        ["company_id", "space", "target", "dimensions", "analysis_id", "image_id"],
     )
-    op.create_index("ix_embeddings_image_id", "embeddings", ["image_id"])
+    op.create_index(
+        "ix_embeddings_image_id_space_target_analysis_id",
+        "embeddings",
+        ["image_id", "space", "target", "analysis_id"],
+    )
     op.create_index("ix_embeddings_dataset_id", "embeddings", ["dataset_id"])
+    if op.get_bind().dialect.name == "postgresql":
+        _store_vectors_for_postgresql()
 
     op.create_table(
         "collections",
@@ -114,8 +130,41 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("classifiers", "collection_members", "collections", "embeddings"):
         op.drop_table(table)
+    op.drop_index("ix_artifacts_sha256", "artifacts")
     op.drop_index("ix_analyses_result_key", "analyses")
+    op.drop_column("analyses", "reuse")
     op.drop_column("analyses", "result_key")
+
+
+def _store_vectors_for_postgresql() -> None:
+    """Vectors outside their rows and not compressed; with pgvector, once more, for its indexes."""
+    op.execute("ALTER TABLE embeddings ALTER COLUMN vector SET STORAGE EXTERNAL")
+    if not _has_pgvector(op.get_bind()):
+        return
+    # Of any length; each index holds the vectors of one.
+    op.execute("ALTER TABLE embeddings ADD COLUMN indexed vector")
+    for dimensions in INDEXED_DIMENSIONS:
+        op.execute(
+            f"CREATE INDEX ix_embeddings_indexed_{dimensions} ON embeddings"
+            f" USING hnsw ((indexed::vector({dimensions})) vector_cosine_ops)"
+            f" WHERE dimensions = {dimensions}"
+        )
+
+
+def _has_pgvector(connection: sa.Connection) -> bool:
+    """Whether pgvector can be used, after creating it where that is possible and allowed."""
+    installed = sa.text("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
+    if connection.scalar(installed) is None:
+        try:
+            with connection.begin_nested():
+                connection.execute(sa.text("CREATE EXTENSION vector"))
+        except sa.exc.DBAPIError as error:
+            log.info("searching embeddings without pgvector: %s", error.orig)
+            return False
+    version = str(connection.scalar(installed)).split(".")
+    # 0.8 goes on searching where a filter takes away too much of what an index finds.
+    recent = [int(part) for part in version[:2]] >= [0, 8]
+    return recent and connection.scalar(sa.text("SELECT to_regtype('vector')")) is not None
 
 
 def _reference(
