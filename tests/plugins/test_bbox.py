@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from facenet_pytorch import MTCNN
 from matplotlib import get_data_path
 from PIL import Image
@@ -15,8 +16,13 @@ from PIL import Image
 from opsin import Box, Item, LoadContext, Params, Picture, Region, Target
 from opsin.core.model_store import ModelStore
 from opsin.core.plugin_host import PluginHost, PluginSource
-from opsin.plugins.bbox import runner
 from opsin.plugins.bbox.plugin import BoundingBox, DetectBoundingBox, FaceFinder, PersonFinder
+from opsin.plugins.bbox.runner import faces as face_module
+from opsin.plugins.bbox.runner.faces import FaceRunner
+from opsin.plugins.bbox.runner.regions import prominent_face, region_of
+
+# Tests run side by side: with a thread for every core in each, they would wait for one another.
+torch.set_num_threads(2)
 
 # Seconds on a machine of their own; minutes where other processes want the same cores.
 pytestmark = pytest.mark.timeout(600)
@@ -60,29 +66,56 @@ def test_the_plugin_is_light() -> None:
 def test_the_plugin_comes_through_the_door() -> None:
     host = discover()
     assert host.failures == ()
-    assert list(host.operations) == ["detect_bounding_box"]
+    assert list(host.operations) == ["detect_bounding_box", "detect_objects"]
     assert set(host.finders) == {Target.PROMINENT_PERSON, Target.PROMINENT_FACE}
 
 
+def person_finder(**options: Any) -> PersonFinder:
+    finder = discover(**options).finders[Target.PROMINENT_PERSON].finder
+    assert isinstance(finder, PersonFinder)
+    return finder
+
+
 def test_the_score_threshold_is_an_option() -> None:
-    finder = discover(person_score_threshold=1).finders[Target.PROMINENT_PERSON].finder
-    assert isinstance(finder, PersonFinder) and finder.score_threshold == 1.0
-    finder = discover().finders[Target.PROMINENT_PERSON].finder
-    assert isinstance(finder, PersonFinder) and finder.score_threshold == 0.05
+    finder = person_finder(person_score_threshold=1)
+    assert finder.options.person_score_threshold == 1.0
+    assert finder.version == "1+score_threshold=1"
+    assert person_finder().options.person_score_threshold == 0.05
+    assert person_finder().version == "1"
 
 
-@pytest.mark.parametrize("value", ["0.5", None, True, -0.1, 1.1, float("nan"), [0.5]])
-def test_a_score_threshold_that_is_none_is_refused(value: Any) -> None:
-    host = discover(person_score_threshold=value)
-    (failure,) = host.failures
-    assert failure.stage == "hook:opsin_region_finders"
-    assert failure.message == "person_score_threshold must be a number from 0 to 1"
-    assert list(host.operations) == ["detect_bounding_box"]
+def test_the_detector_is_an_option() -> None:
+    name = "ssdlite320_mobilenet_v3_large"
+    host = discover(detector=name, person_score_threshold=0.3)
+    finder = host.finders[Target.PROMINENT_PERSON].finder
+    objects = host.operations["detect_objects"].operation
+    assert finder.version == f"1+detector={name}+score_threshold=0.3"
+    assert objects.version == f"1+detector={name}"
+    assert finder.models == objects.models
+    assert finder.models[0].name == f"{name}_coco"
+    assert PersonFinder().models != finder.models
 
 
-def test_an_option_that_does_not_exist_is_refused() -> None:
-    (failure,) = discover(person_threshold=0.5).failures
-    assert "'person_threshold'; it has 'person_score_threshold'" in failure.message
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        *(
+            ({"person_score_threshold": value}, "person_score_threshold must be a number from 0 to")
+            for value in ("0.5", None, True, -0.1, 1.1, float("nan"), [0.5])
+        ),
+        *(
+            ({"detector": value}, "detector must be one of fasterrcnn_resnet50_fpn, ")
+            for value in ("maskrcnn_resnet50_fpn", None, 3, ["fcos_resnet50_fpn"])
+        ),
+        ({"threshold": 0.5}, "no option 'threshold'; it has 'detector' and 'person_score_thresh"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_refused(options: Any, message: str) -> None:
+    host = discover(**options)
+    assert not host.operations and not host.finders
+    stages = {failure.stage for failure in host.failures}
+    assert stages == {"hook:opsin_operations", "hook:opsin_region_finders"}
+    assert all(message in failure.message for failure in host.failures)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +158,7 @@ def test_the_operation_says_what_the_finder_found(
 def test_boxes_are_truncated_toward_zero_then_clipped(
     box: tuple[float, ...], size: tuple[int, int], expected: tuple[int, ...] | None
 ) -> None:
-    region = runner.region_of(box, 0.5, *size)
+    region = region_of(box, 0.5, *size)
     if expected is None:
         assert region is None
     else:
@@ -148,7 +181,7 @@ WIDE, HIGH, FLAT = (0.0, 0.0, 50.0, 20.0), (0.0, 0.0, 20.0, 70.0), (5.0, 5.0, 5.
     ids=["nothing", "the surest", "not the largest", "else the largest", "no second candidate"],
 )
 def test_the_prominent_face(faces: list[Any], expected: Any) -> None:
-    region = runner.prominent_face(faces, 100, 80)
+    region = prominent_face(faces, 100, 80)
     assert (region and tuple(region.box.model_dump().values())) == expected
 
 
@@ -156,11 +189,11 @@ def test_the_prominent_face(faces: list[Any], expected: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[runner.FaceRunner]:
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaceRunner]:
     context = ModelStore(tmp_path_factory.mktemp("models")).context(FaceFinder(), "cpu")
     assert len(context.models["detector"].fingerprint) == 64
     loaded = FaceFinder().load(context)
-    assert isinstance(loaded, runner.FaceRunner)
+    assert isinstance(loaded, FaceRunner)
     yield loaded
     loaded.close()
 
@@ -180,14 +213,14 @@ def variants(portrait: Picture) -> list[Picture]:
     ]
 
 
-def test_the_face_of_the_portrait(faces: runner.FaceRunner, portrait: Picture) -> None:
+def test_the_face_of_the_portrait(faces: FaceRunner, portrait: Picture) -> None:
     (region,) = find(faces, portrait.copy())
     assert region is not None
     assert region.box == FACE
     assert region.score == pytest.approx(0.9998, abs=1e-4)
 
 
-def test_faces_are_those_of_the_library(faces: runner.FaceRunner, portrait: Picture) -> None:
+def test_faces_are_those_of_the_library(faces: FaceRunner, portrait: Picture) -> None:
     library = MTCNN(keep_all=True)
     for picture in variants(portrait):
         boxes, probabilities = library.detect(picture)
@@ -196,18 +229,18 @@ def test_faces_are_those_of_the_library(faces: runner.FaceRunner, portrait: Pict
             assert region is None
             continue
         best = int(np.argmax(probabilities))  # the library gives the largest first
-        expected = runner.region_of(boxes[best], probabilities[best], 512, 600)
+        expected = region_of(boxes[best], probabilities[best], 512, 600)
         assert region == expected
 
 
 def test_a_batch_finds_what_each_picture_alone_gives(
-    faces: runner.FaceRunner, portrait: Picture, monkeypatch: pytest.MonkeyPatch
+    faces: FaceRunner, portrait: Picture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures = variants(portrait)
     alone = [find(faces, picture)[0] for picture in pictures]
     assert sum(region is None for region in alone) < len(alone)
-    for at_once in (runner.FACE_PIXELS_AT_ONCE, 2 * 512 * 600, 1):
-        monkeypatch.setattr(runner, "FACE_PIXELS_AT_ONCE", at_once)
+    for at_once in (face_module.PIXELS_AT_ONCE, 2 * 512 * 600, 1):
+        monkeypatch.setattr(face_module, "PIXELS_AT_ONCE", at_once)
         together = find(faces, *pictures)
         assert [region and region.box for region in together] == [
             region and region.box for region in alone
@@ -217,7 +250,7 @@ def test_a_batch_finds_what_each_picture_alone_gives(
                 assert one.score == pytest.approx(other.score, abs=1e-5)
 
 
-def test_pictures_of_different_sizes_do_not_share_a_batch(faces: runner.FaceRunner) -> None:
+def test_pictures_of_different_sizes_do_not_share_a_batch(faces: FaceRunner) -> None:
     keys = {
         faces.batch_key(faces.prepare(item(np.zeros((*size, 3), np.uint8))))
         for size in ((30, 40), (40, 30), (30, 40))
@@ -226,14 +259,12 @@ def test_pictures_of_different_sizes_do_not_share_a_batch(faces: runner.FaceRunn
 
 
 @pytest.mark.parametrize("size", [(1, 1), (10, 10), (19, 400), (20, 20), (20, 900), (900, 20)])
-def test_a_tiny_picture_has_no_face(faces: runner.FaceRunner, size: tuple[int, int]) -> None:
+def test_a_tiny_picture_has_no_face(faces: FaceRunner, size: tuple[int, int]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     assert find(faces, noise, noise.copy()) == [None, None]
 
 
-def test_a_face_at_the_edge_is_clipped_to_the_picture(
-    faces: runner.FaceRunner, portrait: Picture
-) -> None:
+def test_a_face_at_the_edge_is_clipped_to_the_picture(faces: FaceRunner, portrait: Picture) -> None:
     (region,) = find(faces, portrait[125:335, 180:350].copy())
     assert region is not None
     assert region.box == region.box.clipped(170, 210)
@@ -242,7 +273,7 @@ def test_a_face_at_the_edge_is_clipped_to_the_picture(
 
 @pytest.mark.gpu
 def test_the_device_finds_what_the_processor_finds(
-    faces: runner.FaceRunner, tmp_path: Path, portrait: Picture
+    faces: FaceRunner, tmp_path: Path, portrait: Picture
 ) -> None:
     context = ModelStore(tmp_path).context(FaceFinder(), "cuda:0")
     (region,) = find(FaceFinder().load(context), portrait.copy())

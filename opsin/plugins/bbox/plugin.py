@@ -1,4 +1,4 @@
-"""Detect bounding box: the operation, and the finders of the prominent person and face."""
+"""Detect bounding box, and the finders of the prominent person and face; the plugin's hooks."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,6 @@ from opsin import (
     Annotation,
     Box,
     Bundled,
-    Download,
     Item,
     LoadContext,
     MissingRegion,
@@ -25,9 +24,17 @@ from opsin import (
     hookimpl,
 )
 from opsin.core.errors import ConfigurationError
+from opsin.plugins.bbox.detectors import (
+    DEFAULT_DETECTOR,
+    DEFAULT_OPTIONS,
+    DEFAULT_THRESHOLD,
+    DETECTORS,
+    DetectorOptions,
+)
+from opsin.plugins.bbox.objects import DetectObjects
 
+DETECTOR_OPTION = "detector"
 THRESHOLD_OPTION = "person_score_threshold"
-DEFAULT_THRESHOLD = 0.05
 
 
 class BoundingBox(Result):
@@ -87,37 +94,27 @@ class DetectBoundingBox(Operation[Params, BoundingBox]):
 
 
 class PersonFinder(RegionFinder):
-    """Faster R-CNN: the person found with the highest score, if above `score_threshold`."""
+    """The person found with the highest score, if above the operator's threshold."""
 
     name = "person_finder"
-    version = "1"
     target = Target.PROMINENT_PERSON
     requires = ("torch", "torchvision")
     extra = "opsin[models]"
-    models = (
-        ModelRequirement(
-            role="detector",
-            name="fasterrcnn_resnet50_fpn_coco",
-            origin=Download(
-                url="https://download.pytorch.org/models/fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
-                file="fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
-                sha256_prefix="258fb6c6",
-            ),
-            licence="BSD-3-Clause",
-            size_bytes=167_502_836,
-        ),
-    )
+    accelerates = True
 
-    def __init__(self, score_threshold: float = DEFAULT_THRESHOLD) -> None:
-        self.score_threshold = score_threshold
-        if score_threshold != DEFAULT_THRESHOLD:
-            self.version = f"1+score_threshold={score_threshold:g}"
+    def __init__(self, options: DetectorOptions = DEFAULT_OPTIONS) -> None:
+        self.options = options
+        self.models = (options.detector.requirement,)
+        self.version = options.version
+        if options.person_score_threshold != DEFAULT_THRESHOLD:
+            self.version += f"+score_threshold={options.person_score_threshold:g}"
 
     def load(self, context: LoadContext) -> Runner[Params, Region | None]:
-        from opsin.plugins.bbox.runner import PersonRunner
+        from opsin.plugins.bbox.runner.detector import shared_detector
+        from opsin.plugins.bbox.runner.persons import PersonRunner
 
-        (path,) = context.models["detector"].paths
-        return PersonRunner(path, context.device, self.score_threshold)
+        detector = shared_detector(context, self.options)
+        return PersonRunner(detector, self.options.person_score_threshold)
 
 
 class FaceFinder(RegionFinder):
@@ -141,28 +138,32 @@ class FaceFinder(RegionFinder):
     )
 
     def load(self, context: LoadContext) -> Runner[Params, Region | None]:
-        from opsin.plugins.bbox.runner import FaceRunner
+        from opsin.plugins.bbox.runner.faces import FaceRunner
 
         return FaceRunner(context.models["detector"].paths, context.device)
 
 
 @hookimpl
-def opsin_operations() -> Iterable[Operation[Any, Any]]:
-    return [DetectBoundingBox()]
+def opsin_operations(options: Mapping[str, Any]) -> Iterable[Operation[Any, Any]]:
+    return [DetectBoundingBox(), DetectObjects(_checked(options))]
 
 
 @hookimpl
 def opsin_region_finders(options: Mapping[str, Any]) -> Iterable[RegionFinder]:
-    return [PersonFinder(_score_threshold(options)), FaceFinder()]
+    return [PersonFinder(_checked(options)), FaceFinder()]
 
 
-def _score_threshold(options: Mapping[str, Any]) -> float:
-    """The setting, so strict that a typing error cannot turn every shadow into a person."""
-    unknown = sorted(set(options) - {THRESHOLD_OPTION})
+def _checked(options: Mapping[str, Any]) -> DetectorOptions:
+    """The settings, so strictly that a typing error cannot turn every shadow into a person."""
+    unknown = sorted(set(options) - {DETECTOR_OPTION, THRESHOLD_OPTION})
     if unknown:
-        raise ConfigurationError(f"bbox has no option {unknown[0]!r}; it has {THRESHOLD_OPTION!r}")
-    value = options.get(THRESHOLD_OPTION, DEFAULT_THRESHOLD)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not 0 <= value <= 1:
+        has = f"it has {DETECTOR_OPTION!r} and {THRESHOLD_OPTION!r}"
+        raise ConfigurationError(f"bbox has no option {unknown[0]!r}; {has}")
+    detector = options.get(DETECTOR_OPTION, DEFAULT_DETECTOR)
+    if not isinstance(detector, str) or detector not in DETECTORS:
+        raise ConfigurationError(f"{DETECTOR_OPTION} must be one of {', '.join(DETECTORS)}")
+    threshold = options.get(THRESHOLD_OPTION, DEFAULT_THRESHOLD)
+    is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
+    if not is_number or not math.isfinite(threshold) or not 0 <= threshold <= 1:
         raise ConfigurationError(f"{THRESHOLD_OPTION} must be a number from 0 to 1")
-    return float(value)
+    return DetectorOptions(DETECTORS[detector], float(threshold))

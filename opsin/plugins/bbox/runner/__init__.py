@@ -1,0 +1,1 @@
+"""The models behind the boxes: torchvision's detectors, and MTCNN for faces."""

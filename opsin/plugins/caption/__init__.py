@@ -1,0 +1,1 @@
+"""Captions: pictures described in words."""

@@ -1,0 +1,1 @@
+"""The models that write captions: loading them, asking them, and what they write."""
