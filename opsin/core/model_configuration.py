@@ -1,8 +1,11 @@
-"""Which models serve which operations: the plugins' defaults, and the operator's file.
+"""Which models serve which operations, and how: the plugins' defaults, and the operator's file.
 
 [embed_clip_vit_b_32.encoder]       # an operation or region finder, and a role of its models
 repository = "openai/clip-vit-base-patch32"
 revision = "c237dc49a33fc61debc9276459120b7eac67e7ef"
+
+[acceleration]                      # of all; [embed_clip_vit_b_32.acceleration] of one
+precision = "bfloat16"
 """
 
 import hashlib
@@ -17,8 +20,14 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from opsin.core.contract import Loadable
+from opsin.core.contract import Acceleration, Loadable
 from opsin.core.errors import ConfigurationError
+from opsin.core.model_acceleration import (
+    ACCELERATION,
+    AccelerationEntry,
+    Accelerations,
+    AccelerationTable,
+)
 from opsin.core.model_requirements import (
     Download,
     Folder,
@@ -65,6 +74,7 @@ _KINDS: Mapping[str, TypeAdapter[Any]] = MappingProxyType(
         "url": TypeAdapter(_UrlTable),
     }
 )
+_ACCELERATION: TypeAdapter[Any] = TypeAdapter(AccelerationTable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +121,13 @@ class _Entry:
 class ModelConfiguration:
     """What the operator's file says; without one, every plugin has its own way."""
 
-    def __init__(self, entries: Mapping[tuple[str, str], _Entry] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        entries: Mapping[tuple[str, str], _Entry] = MappingProxyType({}),
+        accelerations: Accelerations | None = None,
+    ) -> None:
         self._entries = entries
+        self._accelerations = accelerations or Accelerations()
 
     @classmethod
     def read(cls, file: Path) -> Self:
@@ -125,16 +140,24 @@ class ModelConfiguration:
             raise ConfigurationError(f"OPSIN_MODELS: {file.name}: {reason}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"OPSIN_MODELS: {file.name}: {error}") from None
-        entries = {}
+        entries, accelerations = {}, {}
+        default = None
         for name, roles in told.items():
+            if name == ACCELERATION:
+                default = _validated(_where(file.name, text, name), _ACCELERATION, roles)
+                continue
             if not isinstance(roles, dict):
                 raise ConfigurationError(
                     f"OPSIN_MODELS: {file.name}: {name!r} must be a table [{name}.ROLE]"
                 )
             for role, values in roles.items():
                 where = _where(file.name, text, name, role)
-                entries[name, role] = _Entry(where, _table(where, values), file.parent)
-        return cls(entries)
+                if role == ACCELERATION:
+                    table = _validated(where, _ACCELERATION, values)
+                    accelerations[name] = AccelerationEntry(where, table)
+                else:
+                    entries[name, role] = _Entry(where, _table(where, values), file.parent)
+        return cls(entries, Accelerations(default, accelerations))
 
     def models_of(self, loadable: Loadable) -> tuple[ModelRequirement, ...]:
         """What the loadable declares, or what the file puts in its place."""
@@ -147,12 +170,17 @@ class ModelConfiguration:
             for model in loadable.models
         )
 
+    def acceleration_of(self, loadable: Loadable) -> Acceleration:
+        """How the models of an operation, region finder or text embedder are to compute."""
+        return self._accelerations.of(loadable)
+
     def unused(self, loadables: Iterable[Loadable]) -> Sequence[str]:
         """What is wrong with tables that name no operation or finder, or no role of it."""
+        loadables = tuple(loadables)
         roles: dict[str, set[str]] = {}
         for loadable in loadables:
             roles.setdefault(loadable.name, set()).update(m.role for m in loadable.models)
-        problems = []
+        problems = [*self._accelerations.unused(loadables)]
         for (name, role), entry in self._entries.items():
             if name not in roles:
                 problems.append(f"{entry.where}: there is no operation or region finder {name!r}")
@@ -166,26 +194,32 @@ def _table(where: str, values: Any) -> _AnyTable:
     kinds = [kind for kind in _KINDS if isinstance(values, dict) and kind in values]
     if len(kinds) != 1:
         raise ConfigurationError(f"{where}: exactly one of the keys {', '.join(_KINDS)} is needed")
+    table: _AnyTable = _validated(where, _KINDS[kinds[0]], values)
+    return table
+
+
+def _validated(where: str, kind: TypeAdapter[Any], values: Any) -> Any:
     try:
-        table: _AnyTable = _KINDS[kinds[0]].validate_python(values)
+        return kind.validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
         reason = _PLAIN.get(first["type"], first["msg"])
+        if not first["loc"]:
+            raise ConfigurationError(f"{where}: must be a table") from None
+        key = ".".join(str(part) for part in first["loc"])
         raise ConfigurationError(f"{where}: key {key!r}: {reason}") from None
-    return table
 
 
 _PLAIN = {"extra_forbidden": "is not known here", "missing": "is needed"}
 
 
-def _where(file: str, text: str, name: str, role: str) -> str:
+def _where(file: str, text: str, *names: str) -> str:
     """`OPSIN_MODELS: models.toml line 3, [name.role]`; no line for a table in another notation."""
-    quoted = [rf"""\s*["']?{re.escape(key)}["']?\s*""" for key in (name, role)]
-    header = re.compile(rf"^\s*\[{quoted[0]}\.{quoted[1]}\]", re.M)
+    quoted = [rf"""\s*["']?{re.escape(name)}["']?\s*""" for name in names]
+    header = re.compile(rf"^\s*\[{r'[.]'.join(quoted)}\]", re.M)
     found = header.search(text)
     line = f" line {text.count(chr(10), 0, found.end()) + 1}" if found else ""
-    return f"OPSIN_MODELS: {file}{line}, [{name}.{role}]"
+    return f"OPSIN_MODELS: {file}{line}, [{'.'.join(names)}]"
 
 
 def _name(origin: Origin) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from opsin.core.contract import Loadable, LoadContext
+from opsin.core.contract import Acceleration, Loadable, LoadContext
 from opsin.core.errors import (
     ConfigurationError,
     InvalidInput,
@@ -67,6 +67,10 @@ class ModelStore:
         """The weights that an operation or a region finder needs on this server."""
         return self.configuration.models_of(loadable)
 
+    def acceleration_of(self, loadable: Loadable) -> Acceleration:
+        """How it computes on this server: what its numbers depend on beside its models."""
+        return self.configuration.acceleration_of(loadable)
+
     def locate(self, requirement: ModelRequirement) -> LocatedModel:
         """The weights and their fingerprint; `OperationUnavailable` says how to get them.
 
@@ -124,7 +128,8 @@ class ModelStore:
         if reason is not None:
             raise OperationUnavailable(f"{loadable.name} {reason}")
         models = self.models_of(loadable)
-        return LoadContext(device, {model.role: self.locate(model) for model in models})
+        located = {model.role: self.locate(model) for model in models}
+        return LoadContext(device, located, self.acceleration_of(loadable))
 
     def pull(self, requirement: ModelRequirement, progress: Progress = silent) -> LocatedModel:
         """Download the weights if they are not here; goes on from where a broken one stopped."""
@@ -214,6 +219,8 @@ class ModelStore:
 
     def _remedy(self, requirement: ModelRequirement) -> str:
         name = shlex.quote(requirement.name)
+        if requirement.remedy is not None:
+            return requirement.remedy
         match requirement.origin:
             case Bundled(package=package):
                 again = "--force-reinstall " if package_folders(package) else ""

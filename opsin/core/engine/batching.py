@@ -1,13 +1,14 @@
 """Which items run next, together: pure bookkeeping, guarded by the lane that owns it."""
 
 import math
+import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
-from opsin.core.contract import Item, Runner
+from opsin.core.contract import Runner
 from opsin.core.engine.batch_size import BatchSize, BatchSizes
 from opsin.core.engine.failures import as_opsin_error
 from opsin.core.errors import OpsinError
@@ -38,14 +39,14 @@ class Failure:
 
 
 class Ticket:
-    """One item waiting for a runner; `then` gets the answer, once, on the event loop.
+    """An item, or a text, waiting for a runner; `then` gets the answer, once, on the event loop.
 
     A step of priority is worth one second of waiting: the urgent go first, nobody starves.
     """
 
     __slots__ = ("arrival", "item", "order", "owner", "prepared", "then")
 
-    def __init__(self, item: Item[Any], owner: Owner, now: float, then: "Answered") -> None:
+    def __init__(self, item: Any, owner: Owner, now: float, then: "Answered") -> None:
         self.item = item
         self.owner = owner
         self.then = then
@@ -121,7 +122,8 @@ class RunnerQueue:
         self.used = 0.0
         """Seconds of device time, for the fair share; see `FairShare`."""
         self.active = False
-        self.batches = self.items = self.running = 0
+        self.batches = self.items = self.running = self.in_encoding = 0
+        self.last_used = time.monotonic()
         self._ahead = ahead
         self.in_preparation = 0
         self._unprepared: list[Entry] = []
@@ -132,6 +134,11 @@ class RunnerQueue:
     def waiting(self) -> int:
         """Items that wait for their batch."""
         return len(self._unprepared) + self.in_preparation + self._ready_count()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything waits, runs or is being turned into results."""
+        return bool(self.waiting or self.running or self.in_encoding)
 
     def add(self, ticket: Ticket) -> None:
         heappush(self._unprepared, ticket.entry())
@@ -194,6 +201,7 @@ class RunnerQueue:
         self.items += count
         self.batches += 1
         self.used += seconds
+        self.last_used = time.monotonic()
 
     def discard(self, owner: Owner) -> None:
         """Forget the items of a caller that is gone, so that they hold no place and no pixels."""

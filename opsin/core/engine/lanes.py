@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("opsin.engine")
 
 Post = Callable[[Completed], None]
+Work = Callable[[], None]
 
 
 class Lane(ABC):
@@ -75,6 +76,24 @@ class Lane(ABC):
             queue.discard(owner)
             self._prepare_ahead(queue)
 
+    def withdraw(self, queue: RunnerQueue) -> list[Ticket]:
+        """Take back what has not begun; what is being prepared goes its way."""
+        with self._changed:
+            return queue.clear()
+
+    def release(self, queue: RunnerQueue) -> bool:
+        """Serve the queue no more and close its runner where it ran; False while it is busy."""
+        with self._changed:
+            if queue.is_busy or queue not in self._share.queues:
+                return False
+            self._share.queues.remove(queue)
+            self._close_soon(queue)
+        return True
+
+    @abstractmethod
+    def _close_soon(self, queue: RunnerQueue) -> None:
+        """Close a runner that is not served any more; called with the lock held."""
+
     def _prepare_ahead(self, queue: RunnerQueue) -> None:
         while ticket := queue.next_to_prepare():
             self._pool.submit(partial(self._prepare, queue, ticket), first=True)
@@ -102,13 +121,13 @@ class Lane(ABC):
         if failure is not None:
             self._post(Completed(queue, [ticket], [failure], time.monotonic(), ran=False))
 
-    def _take(self) -> tuple[RunnerQueue, Batch] | None:
+    def _take(self) -> Work | None:
         """The next batch; None when nothing is ready.  Called with the lock held."""
         while (queue := self._share.next()) is not None:
             batch = queue.take(time.monotonic())
             self._prepare_ahead(queue)
             if batch:
-                return queue, batch
+                return partial(self._run, queue, batch)
         return None
 
     def _run(self, queue: RunnerQueue, batch: Batch) -> None:
@@ -124,6 +143,7 @@ class Lane(ABC):
         seconds = time.monotonic() - started
         with self._changed:
             queue.ran(len(tickets), seconds)
+            queue.in_encoding += queue.encodes
             if not any(isinstance(answer, Failure) for answer in answers):
                 size.ran(len(tickets), seconds)
         completed = Completed(queue, tickets, answers, started, seconds)
@@ -137,6 +157,8 @@ class Lane(ABC):
         """On the pool: make results of what the device gave."""
         loaded = completed.queue.loaded
         answers = encode_answers(loaded.runner, completed.answers, loaded.what)
+        with self._changed:
+            completed.queue.in_encoding -= 1
         self._post(replace(completed, answers=answers))
 
     def _collapse(self, error: BaseException) -> None:
@@ -154,6 +176,7 @@ class DeviceLane(Lane):
 
     def __init__(self, device: str, pool: CpuPool, post: Post) -> None:
         super().__init__(pool, post)
+        self._leaving: list[RunnerQueue] = []
         self._thread = threading.Thread(target=self._main, name=f"opsin-{device}", daemon=True)
         self._thread.start()
 
@@ -166,26 +189,32 @@ class DeviceLane(Lane):
     def _wake(self) -> None:
         self._changed.notify()
 
+    def _close_soon(self, queue: RunnerQueue) -> None:
+        self._leaving.append(queue)
+        self._changed.notify()
+
     def _main(self) -> None:
         while not self._closing:
             try:
                 self._serve()
             except BaseException as error:
                 self._collapse(error)
-        for queue in self._share.queues:
+        for queue in (*self._leaving, *self._share.queues):
             queue.loaded.close()
 
     def _serve(self) -> None:
-        while (batch := self._wait()) is not None:
-            self._run(*batch)
-            del batch  # while this thread waits it must not keep pictures alive
+        while (work := self._wait()) is not None:
+            work()
+            del work  # while this thread waits it must not keep pictures alive
 
-    def _wait(self) -> tuple[RunnerQueue, Batch] | None:
-        """The next batch, as soon as there is one; None when the lane is closed."""
+    def _wait(self) -> Work | None:
+        """A runner to close or the next batch; None when the lane is closed."""
         with self._changed:
             while not self._closing:
-                if (batch := self._take()) is not None:
-                    return batch
+                if self._leaving:  # first, for somebody waits for the memory
+                    return self._leaving.pop().loaded.close
+                if (work := self._take()) is not None:
+                    return work
                 self._changed.wait()
         return None
 
@@ -209,16 +238,19 @@ class PoolLane(Lane):
             self._active = True
             self._pool.submit(self._step, first=True)
 
+    def _close_soon(self, queue: RunnerQueue) -> None:
+        self._pool.submit(queue.loaded.close, first=True)
+
     def _step(self) -> None:
         """One batch; then to the end of the line, so that no runner keeps a thread to itself."""
         try:
             with self._changed:
-                batch = None if self._closing else self._take()
-                if batch is None:
+                work = None if self._closing else self._take()
+                if work is None:
                     self._active = False
                     self._changed.notify_all()
                     return
-            self._run(*batch)
+            work()
         except BaseException as error:
             self._collapse(error)
         self._pool.submit(self._step, first=True)
@@ -239,6 +271,13 @@ class Lanes:
         lane = self._lane_for(loaded)
         lane.adopt(queue)
         return lane, queue
+
+    def release(self, lane: Lane, queue: RunnerQueue) -> bool:
+        """Give up a runner, which is closed where it ran; False while it is busy."""
+        released = lane.release(queue)
+        if released and isinstance(lane, PoolLane):  # which has no other
+            self._all.remove(lane)
+        return released
 
     def close(self, until: float) -> None:
         for lane in self._all:

@@ -1,8 +1,11 @@
 """What the engine can tell of itself."""
 
+import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
-from opsin.core.engine.loading import RunnerSlot, described
+from opsin.core.engine.loading import described
+from opsin.core.engine.slots import RunnerSlot
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,21 @@ class RunnerStatistics:
     ran out, or when smaller ones turned out to be cheaper."""
     loads: int
     """Attempts to load it, failed ones included."""
+    evictions: int = 0
+    """Times it was closed to make room for others."""
+    bytes: int = 0
+    """Memory that its models take, those that it shares included; 0 while it is not loaded."""
+    last_used: datetime | None = None
+    """When its last batch ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryStatistics:
+    """What the models on one device take, each counted once, and what they may."""
+
+    device: str
+    used_bytes: int
+    limit_bytes: int
 
 
 def runner_statistics(slot: RunnerSlot) -> RunnerStatistics:
@@ -32,9 +50,16 @@ def runner_statistics(slot: RunnerSlot) -> RunnerStatistics:
         device=queue.loaded.device if queue else None,
         queued=slot.queued,
         running=slot.running,
-        batches=queue.batches if queue else 0,
-        items=queue.items if queue else 0,
-        mean_batch_size=queue.items / queue.batches if queue and queue.batches else 0.0,
+        batches=slot.batches,
+        items=slot.items,
+        mean_batch_size=slot.items / slot.batches if slot.batches else 0.0,
         largest_batch=queue.sizes.largest if queue else 0,
         loads=slot.loads,
+        evictions=slot.evictions,
+        bytes=queue.loaded.usage.total if queue else 0,
+        last_used=None if slot.last_used is None else _wall_time(slot.last_used),
     )
+
+
+def _wall_time(monotonic: float) -> datetime:
+    return datetime.now(UTC) - timedelta(seconds=time.monotonic() - monotonic)

@@ -92,3 +92,27 @@ def test_an_engine_at_work_imports_no_torch() -> None:
         assert not heavy, heavy
     """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
+
+
+def test_networks_leave_cores_for_decoding() -> None:
+    code = """if True:
+        import threading, torch
+        from opsin.core.engine.device import set_up_torch
+
+        seen = []
+        def ask():
+            torch.ones(100, 100) @ torch.ones(100, 100)
+            seen.append(torch.get_num_threads())
+
+        torch.set_num_threads(8)
+        # Never more than before, which the operator may have chosen.
+        for cores, expected in ((12, 6), (12, 6), (3, 1), (1, 1), (64, 1)):
+            set_up_torch(cores)
+            thread = threading.Thread(target=ask)  # as that of a device
+            thread.start()
+            thread.join()
+            assert seen.pop() == torch.get_num_threads() == expected, (cores, expected)
+        assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+        assert torch.backends.cuda.matmul.fp32_precision in ("none", "ieee")
+    """
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)

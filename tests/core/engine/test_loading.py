@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from opsin.core.contract import LoadContext
+from opsin.core.contract import Acceleration, LoadContext
 from opsin.core.engine import TaskStatus
+from opsin.core.engine.shared_models import Share
 from opsin.core.errors import ConfigurationError, OperationUnavailable, OpsinError, PluginError
 from opsin.core.testing import FakeOperation, FakeRunner, Script
 from tests.core.engine.conftest import MakeWorkbench
@@ -92,7 +93,7 @@ async def test_but_not_at_once_and_with_growing_pauses(
     workbench: MakeWorkbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr("opsin.core.engine.loading.time.monotonic", lambda: now)
+    monkeypatch.setattr("opsin.core.engine.slots.time.monotonic", lambda: now)
     operation = FakeOperation(script=Script(load_fails=[ValueError(str(n)) for n in range(20)]))
     bench = workbench(operation, load_pause=1.0)
 
@@ -186,7 +187,9 @@ async def test_a_runner_is_told_its_device_and_its_models(workbench: MakeWorkben
 
     bench = workbench(Curious(), device="auto")
     await bench.run(bench.task())
-    assert contexts == [LoadContext("cpu", {})]
+    (context,) = contexts
+    assert (context.device, context.models, context.acceleration) == ("cpu", {}, Acceleration())
+    assert isinstance(context.shared, Share), "models are shared within the engine"
 
 
 async def test_an_operation_of_another_host_is_refused(workbench: MakeWorkbench) -> None:
