@@ -33,6 +33,14 @@ class Availability:
         reason = self._models.missing(registered.finder)
         return f"finding the region {target.value!r} {reason}" if reason else None
 
+    def text_reason(self, operation: str) -> str | None:
+        """Why texts cannot be embedded for that operation, and what to do; None when they can."""
+        registered = self._host.text_embedders.get(operation)
+        if registered is None:
+            return f"no plugin embeds texts for the operation {operation!r}"
+        reason = self._models.missing(registered.embedder)
+        return f"embedding texts for {operation!r} {reason}" if reason else None
+
     def reasons(self, operation: Operation[Any, Any]) -> dict[Target, str | None]:
         """The reason for each target of the operation."""
         return {target: self.reason(operation, target) for target in operation.targets}

@@ -5,7 +5,8 @@ OpsinError
 │   ├── InvalidImage          not an image, truncated, too many pixels, a format that is not allowed
 │   ├── InvalidParams         params that do not fit their operation
 │   ├── UnknownOperation
-│   └── TargetNotSupported
+│   ├── TargetNotSupported
+│   └── RegionNotFound        the picture does not show what the operation looks at: a skipped task
 ├── Unauthenticated           no usable credentials
 ├── Forbidden                 known caller, not allowed
 ├── NotFound                  no such object for this caller (also: another tenant's)
@@ -61,6 +62,14 @@ class UnknownOperation(InvalidInput):
 
 class TargetNotSupported(InvalidInput):
     code = "TARGET_NOT_SUPPORTED"
+
+
+class RegionNotFound(InvalidInput):
+    code = "SKIPPED"
+
+    def __init__(self, region: str, task_id: str) -> None:
+        super().__init__(f"No prominent {region} found for operation '{task_id}'.")
+        self.region = region
 
 
 class Unauthenticated(OpsinError):

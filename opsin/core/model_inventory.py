@@ -1,4 +1,4 @@
-"""Every model that the operations and region finders of a server need, and what is left over."""
+"""Every model that the operations, finders and embedders of a server need, and what is left."""
 
 import logging
 from collections.abc import Iterator
@@ -89,7 +89,8 @@ class ModelInventory:
                             f"that of {owner} and that of {_words(use)}"
                         )
                 wanted = self._wanted.setdefault(requirement.name, _Wanted(requirement))
-                wanted.uses.append(use)
+                if use not in wanted.uses:  # a text embedder may have its operation's name
+                    wanted.uses.append(use)
 
     def check(self, *, strict: bool) -> None:
         """Tables of the configuration that serve nothing: `ConfigurationError`, or a warning."""
@@ -174,6 +175,7 @@ def loadables_of(host: PluginHost) -> Iterator[Loadable]:
     """Everything of a server that may need a model."""
     yield from (registered.operation for registered in host.operations.values())
     yield from (registered.finder for registered in host.finders.values())
+    yield from (registered.embedder for registered in host.text_embedders.values())
 
 
 def origin_text(origin: Origin) -> str:

@@ -14,6 +14,7 @@ from opsin.core.contract import (
     RegionFinder,
     Result,
     Target,
+    TextEmbedder,
 )
 from opsin.core.errors import PluginError
 from opsin.core.model_requirements import requirement_problem
@@ -43,8 +44,9 @@ def checked_operation(plugin: str, candidate: object) -> Operation[Any, Any]:
             plugin, f"{what}: the result class {name!r} must match {TYPE_NAME.pattern}"
         )
     _check_targets(plugin, what, operation)
-    if not isinstance(operation.crop, bool):
-        raise PluginError(plugin, f"{what}: `crop` must be True or False")
+    for attribute in ("crop", "uses_picture", "deterministic"):
+        if not isinstance(getattr(operation, attribute), bool):
+            raise PluginError(plugin, f"{what}: `{attribute}` must be True or False")
     return operation
 
 
@@ -58,6 +60,18 @@ def checked_finder(plugin: str, candidate: object) -> RegionFinder:
             plugin, f"finder {finder.name!r}: `target` must be the Target of a region in the image"
         )
     return finder
+
+
+def checked_embedder(plugin: str, candidate: object) -> TextEmbedder:
+    """The candidate, when it is a complete text embedder; otherwise `PluginError` says why not."""
+    embedder: TextEmbedder = _instance_of(plugin, candidate, TextEmbedder)
+    _check_loadable(plugin, embedder)
+    operation = getattr(embedder, "operation", None)
+    if not isinstance(operation, str) or not OPERATION_NAME.fullmatch(operation):
+        raise PluginError(
+            plugin, f"text embedder {embedder.name!r}: `operation` must be the name of an operation"
+        )
+    return embedder
 
 
 # What a plugin hands over is Any below: its types are what is being checked.

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 import pluggy
 
 from opsin.core import hookspecs
-from opsin.core.contract import Operation, RegionFinder
+from opsin.core.contract import Operation, RegionFinder, TextEmbedder
 from opsin.core.errors import DuplicateName, PluginError
-from opsin.core.plugin_checks import checked_finder, checked_operation
+from opsin.core.plugin_checks import checked_embedder, checked_finder, checked_operation
 from opsin.core.plugin_fields import inner_types
 from opsin.core.plugin_records import PluginFailure, PluginInfo, PluginSource
 
@@ -36,6 +36,7 @@ class Admitted:
     builtin: bool
     operations: list[Operation[Any, Any]] = field(default_factory=list)
     finders: list[RegionFinder] = field(default_factory=list)
+    text_embedders: list[TextEmbedder] = field(default_factory=list)
 
     @property
     def info(self) -> PluginInfo:
@@ -92,12 +93,15 @@ class Discovery:
         self.admitted.append(admitted)
         admitted.operations = self._ask(source.name, "opsin_operations", self._operation)
         admitted.finders = self._ask(source.name, "opsin_region_finders", checked_finder)
+        admitted.text_embedders = self._ask(source.name, "opsin_text_embedders", checked_embedder)
         for operation in admitted.operations:
             self._claim("operation", operation.name, source.name)
             for kind in _public_types(operation):
                 self._claim("type", kind.__name__, source.name, kind)
         for finder in admitted.finders:
             self._claim("finder of target", finder.target.value, source.name)
+        for embedder in admitted.text_embedders:
+            self._claim("text embedder of operation", embedder.operation, source.name)
 
     def _attempt(self, plugin: str, stage: str, step: Callable[[], T]) -> T | None:
         """The step's value; None when it failed, which is then on record."""

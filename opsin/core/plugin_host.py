@@ -17,6 +17,7 @@ from opsin.core.plugin_records import (
     PluginFailure,
     PluginInfo,
     PluginSource,
+    RegisteredEmbedder,
     RegisteredFinder,
     RegisteredOperation,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "PluginHost",
     "PluginInfo",
     "PluginSource",
+    "RegisteredEmbedder",
     "RegisteredFinder",
     "RegisteredOperation",
 ]
@@ -45,10 +47,15 @@ class PluginHost:
         operations: Mapping[str, RegisteredOperation] = MappingProxyType({}),
         finders: Mapping[Target, RegisteredFinder] = MappingProxyType({}),
         failures: Sequence[PluginFailure] = (),
+        text_embedders: Mapping[str, RegisteredEmbedder] = MappingProxyType({}),
     ) -> None:
         self.plugins = tuple(plugins)
         self.operations: Mapping[str, RegisteredOperation] = MappingProxyType(dict(operations))
         self.finders: Mapping[Target, RegisteredFinder] = MappingProxyType(dict(finders))
+        self.text_embedders: Mapping[str, RegisteredEmbedder] = MappingProxyType(
+            dict(text_embedders)
+        )
+        """By the name of the operation into whose space they embed."""
         self._failures = dict.fromkeys(failures)
         self._lock = threading.Lock()
 
@@ -89,8 +96,13 @@ class PluginHost:
             for plugin in discovery.admitted
             for finder in plugin.finders
         }
+        embedders = {
+            embedder.operation: RegisteredEmbedder(plugin.info, embedder)
+            for plugin in discovery.admitted
+            for embedder in plugin.text_embedders
+        }
         plugins = [plugin.info for plugin in discovery.admitted]
-        return cls(plugins, operations, finders, discovery.failures)
+        return cls(plugins, operations, finders, discovery.failures, embedders)
 
     @property
     def failures(self) -> tuple[PluginFailure, ...]:

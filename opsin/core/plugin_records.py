@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from opsin.core.contract import Operation, RegionFinder
+from opsin.core.contract import Operation, RegionFinder, TextEmbedder
 
 # A file's path in a foreign message tells callers about this machine.
 _FILE_PATH = re.compile(
@@ -66,3 +66,11 @@ class RegisteredFinder:
 
     plugin: PluginInfo
     finder: RegionFinder
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredEmbedder:
+    """A text embedder and the plugin that provides it."""
+
+    plugin: PluginInfo
+    embedder: TextEmbedder

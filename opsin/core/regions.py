@@ -36,8 +36,11 @@ class Finding:
 
 
 Found = Callable[[Finding], None]
-Search = Callable[[Target, Picture, Callable[[Region | OpsinError | None], None]], None]
-"""Looks for one target in a picture or a crop of it; the box is in pixels of what it was given."""
+Search = Callable[[Target, Picture, Box, Callable[[Region | OpsinError | None], None]], None]
+"""Looks for one target in a picture or a crop of it, and is told the crop's box in the picture.
+
+The box it finds is in pixels of what it was given.
+"""
 
 
 def region_need(target: Target, face_context: FaceContext) -> RegionNeed | None:
@@ -107,7 +110,7 @@ class PictureRegions:
         self, need: RegionNeed, target: Target, inside: Box, searched: tuple[Target, ...]
     ) -> None:
         then = partial(self._looked, need, inside, searched)
-        self._search(target, crop(self._picture, inside), then)
+        self._search(target, crop(self._picture, inside), inside, then)
 
     def _looked(
         self,

@@ -16,12 +16,14 @@ from opsin.core.contract import (
     Operation,
     Params,
     Picture,
+    Reference,
     Region,
     RegionFinder,
     Result,
     Runner,
     Target,
 )
+from opsin.core.engine.placed import joined
 from opsin.core.errors import TargetNotSupported
 from opsin.core.imaging import crop
 
@@ -35,26 +37,36 @@ def run_operation(
     *,
     region: Box | None = None,
     context: LoadContext | None = None,
+    inputs: Sequence[Result] = (),
+    reference: Reference | None = None,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> R:
     """Load the operation, run it on one picture and close it, as the engine would.
 
-    `region` stands for what a region finder found.  Whatever the operation raises comes through
-    as it is, and so does pydantic's ValidationError for params that do not fit.
+    `region` stands for what a region finder found, `inputs` for the results of the operations it
+    asks for, in their order, `reference` for the stored one; `progress` hears what it writes.
+    Whatever the operation raises comes through as it is, and so does pydantic's ValidationError
+    for params that do not fit.
     """
     if not isinstance(params, Params):
         params = operation.params.model_validate(dict(params or {}))
     target = params.target or operation.default_target
     if target not in operation.targets:
         raise TargetNotSupported(f"{operation.name} has no target {target.value!r}")
+    wanted = operation.reference(params)
+    assert wanted is None or reference is not None, f"{operation.name} needs a reference: {wanted}"
+    needed = [needed.operation for needed in operation.inputs(params, reference)]
+    assert len(inputs) == len(needed), f"{operation.name} needs the results of {needed}"
     found = None
-    if region is not None:
+    if region is not None and operation.uses_picture:
         height, width = picture.shape[:2]
         found = Region(region.clipped(width, height), 1.0)
         if operation.crop:
             picture = crop(picture, found.box)
     runner = operation.load(context or LoadContext("cpu"))
     try:
-        prepared = runner.prepare(Item(picture, params, target, found))
+        item = Item(picture, params, target, found, tuple(inputs), reference, progress)
+        prepared = runner.prepare(item)
         hash(runner.batch_key(prepared))
         outputs = [runner.encode(output) for output in runner.run([prepared])]
     finally:
@@ -63,6 +75,10 @@ def run_operation(
     (result,) = outputs
     expected = operation.result
     assert isinstance(result, expected), f"{result!r} is not a {expected.__name__}"
+    if not operation.uses_picture:
+        seen = next((i for i in inputs if i.region is not None or i.note is not None), Result())
+        told = {"region": seen.region, "note": joined(result.note, seen.note)}
+        return result.model_copy(update=told)
     return result.model_copy(update={"region": found.box}) if found and operation.crop else result
 
 
@@ -81,6 +97,10 @@ class FakeResult(Result):
     height: int
     batch_size: int
     seen_region: Box | None = None
+    seen_inputs: tuple[int, ...] = ()
+    """The marks of its inputs."""
+    seen_reference: str | None = None
+    """The digest of its reference."""
 
 
 class Script:
@@ -177,6 +197,8 @@ class FakeRunner(Runner[FakeParams, FakeResult]):
                 height=item.picture.shape[0],
                 batch_size=len(batch),
                 seen_region=item.region.box if item.region else None,
+                seen_inputs=tuple(getattr(found, "mark", 0) for found in item.inputs),
+                seen_reference=item.reference.digest if item.reference else None,
             )
             for item in batch
         ]
@@ -188,13 +210,15 @@ class FakeRunner(Runner[FakeParams, FakeResult]):
 class FakeOperation(Operation[FakeParams, FakeResult]):
     """An operation without a model.
 
-    `declared` are other attributes of an operation (`crop`, `missing_region`, `requires`, ...).
+    `declared` are other attributes of an operation (`crop`, `missing_region`, `requires`, ...);
+    `inputs=lambda params, reference: [...]` and `reference=lambda params: ...` stand for methods.
     """
 
     description = "Answers with what it saw."
     version = "1"
     params = FakeParams
     result = FakeResult
+    deterministic = False  # it tells of its batch; with `deterministic=True` it is not run again
 
     def __init__(
         self,

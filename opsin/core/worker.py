@@ -3,21 +3,30 @@
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 
 from opsin.core.analysis_queue import AnalysisQueue, Claim, Finished
+from opsin.core.answers import Answers
+from opsin.core.claimed import Claimed
+from opsin.core.earlier_results import is_restorable
 from opsin.core.endings import UNEXPECTED, ending_after, ending_of
-from opsin.core.engine import Engine, Task, make_task
+from opsin.core.engine import Outcome, Task, make_task
 from opsin.core.errors import BlobNotFound, OpsinError, StorageError
 from opsin.core.images import Images
+from opsin.core.imaging import DecodeOptions
 from opsin.core.lifecycle import AnalysisStatus
 from opsin.core.pacing import ByteBudget, Pace
 from opsin.core.plugin_host import PluginHost
 from opsin.core.records import Analysis, Image
+from opsin.core.referring import ReferenceStore, with_references
+from opsin.core.stored_info import stored_info
 from opsin.storage.database import Signal
 
 log = logging.getLogger(__name__)
@@ -30,28 +39,33 @@ _MOST_TRIES = 12
 _GIVE_BACK_SECONDS = 5.0
 _PICTURE_BYTES = 256 * 2**20
 """Files held in memory at once, beside one that is larger."""
+_DECODING = DecodeOptions()
+_PROGRESS_SECONDS = 0.25
+"""Between two tellings of what an analysis has written so far."""
 
 
 class Worker:
-    """One loop that keeps up to `batch` claimed analyses in the engine."""
+    """One loop that keeps up to `batch` claimed analyses on their way to an answer."""
 
     def __init__(
         self,
         queue: AnalysisQueue,
         images: Images,
-        engine: Engine,
+        answers: Answers,
         host: PluginHost,
         committed: Signal,
         *,
         batch: int,
         lease: timedelta,
         poll_seconds: float,
+        references: ReferenceStore | None = None,
     ) -> None:
         self._queue = queue
         self._images = images
-        self._engine = engine
+        self._answers = answers
         self._host = host
         self._committed = committed
+        self._references = references
         self._lease = lease.total_seconds()
         self._poll_seconds = poll_seconds
         self._pace = Pace(batch)
@@ -133,8 +147,8 @@ class Worker:
 
     async def _process(self, claim: Claim) -> None:
         """Run one claim to its end, renewing the lease meanwhile."""
-        pending = _Pending(claim)
-        heartbeat = asyncio.create_task(self._renew(pending))
+        work = Claimed(claim)
+        heartbeat = asyncio.create_task(self._renew(work))
         started = time.monotonic()
         stopped = False
         try:
@@ -143,8 +157,8 @@ class Worker:
                 by_image.setdefault(analysis.image_id, []).append(analysis)
             for image_id, asked in by_image.items():
                 image = claim.images.get(image_id)
-                pending.start(asked, self._analyze(image, asked))
-            await self._write(pending)
+                work.start(asked, self._analyze(work, image, asked))
+            await self._write(work)
             self._pace.ended(len(claim.analyses), time.monotonic() - started)
         except asyncio.CancelledError:
             stopped = True
@@ -153,35 +167,54 @@ class Worker:
             log.exception("a claim could not be worked through")
         finally:
             heartbeat.cancel()
-            unfinished = await pending.stop()
+            unfinished = await work.stop()
             await asyncio.gather(heartbeat, return_exceptions=True)
             if unfinished:
                 await self._give_back(claim.lease_id, unfinished, count_attempt=not stopped)
             self._leases.discard(claim.lease_id)
-            self._let_go(pending.left)
+            self._let_go(work.left)
 
-    async def _analyze(self, image: Image | None, asked: Sequence[Analysis]) -> list[Finished]:
-        """All analyses of one image: read once, decoded once, planned together."""
-        finished: list[Finished] = []
+    async def _analyze(self, work: Claimed, image: Image | None, asked: Sequence[Analysis]) -> None:
+        """All analyses of one image: read and decoded once, and only for what is not known yet."""
         tasks: list[Task] = []
-        runnable: list[Analysis] = []
+        left: dict[int, Analysis] = {}
         for analysis in asked:
             name, params = analysis.operation or "", analysis.parameters
+            follow = partial(work.wrote, analysis)
             try:
-                tasks.append(make_task(self._host, analysis.id, name, params))
-                runnable.append(analysis)
+                task = make_task(self._host, analysis.id, name, params, progress=follow)
+                tasks.append(replace(task, reuse=analysis.reuse))
+                left[len(tasks) - 1] = analysis
             except Exception as error:  # the plugin's params may have validators of their own
-                finished.append(ending_after(analysis, error))
+                work.ended(ending_after(analysis, error))
         if image is None or not tasks:
-            return finished  # a deleted image takes its analyses with it
+            return  # a deleted image takes its analyses with it
+
+        def settled(number: int, outcome: Outcome) -> None:
+            ending = ending_of(left.pop(number), outcome)
+            if outcome.result_key is not None and ending.result is not None:
+                key = outcome.result_key if is_restorable(outcome) else None
+                ending = replace(ending, result_key=key)
+            work.ended(ending)
+
         try:
-            async with self._bytes.hold(image.size_bytes):
-                content = await self._content(image)
-                analyzed = await self._engine.analyze(content, tasks)
+            tasks = await with_references(tasks, image.company_id, self._references)
+            await self._answers.analyze(
+                partial(self._open, image),
+                tasks,
+                company_id=image.company_id,
+                content_sha256=image.sha256,
+                info=stored_info(image, _DECODING),
+                on_outcome=settled,
+            )
         except Exception as error:
-            return finished + [ending_after(analysis, error) for analysis in runnable]
-        pairs = zip(runnable, analyzed.outcomes, strict=True)
-        return finished + [ending_of(analysis, outcome) for analysis, outcome in pairs]
+            for analysis in left.values():
+                work.ended(ending_after(analysis, error))
+
+    @contextlib.asynccontextmanager
+    async def _open(self, image: Image) -> AsyncIterator[bytes]:
+        async with self._bytes.hold(image.size_bytes):
+            yield await self._content(image)
 
     async def _content(self, image: Image) -> bytes:
         async def read() -> bytes | BlobNotFound:
@@ -195,15 +228,35 @@ class Worker:
             raise content
         return content
 
-    async def _write(self, pending: "_Pending") -> None:
-        """Write whatever is done at once; while that is written, more gets done."""
-        while pending.running:
-            await asyncio.wait(pending.running, return_when=asyncio.FIRST_COMPLETED)
-            done = pending.take_done()
-            if done:
-                self.finished += await self._finish(pending.claim.lease_id, done)
-                pending.written(done)
+    async def _write(self, work: Claimed) -> None:
+        """Write whatever is done at once; while that is written, more gets done.
+
+        Texts in progress are told now and then, by the same hand: never after the ending.
+        """
+        loop = asyncio.get_running_loop()
+        told = -math.inf
+        while work.is_running:
+            pause = told + _PROGRESS_SECONDS - loop.time() if work.has_texts else None
+            if pause is None or pause > 0:
+                await work.change(pause)
+            if done := work.take_ended():
+                self.finished += await self._finish(work.claim.lease_id, done)
+                work.written(done)
                 self._let_go(len(done))
+            if work.has_texts and loop.time() >= told + _PROGRESS_SECONDS:
+                await self._tell(work)
+                told = loop.time()
+
+    async def _tell(self, work: Claimed) -> None:
+        """Tell followers the newest texts; what cannot be told now is not missed."""
+        texts = work.take_texts()
+        if not texts:
+            return
+        try:
+            await self._queue.tell(work.claim.lease_id, texts)
+        except Exception as error:
+            expected = isinstance(error, StorageError)
+            log.warning("texts in progress could not be told", exc_info=not expected)
 
     async def _finish(self, lease_id: str, done: Sequence[Finished]) -> int:
         """Write endings, as many as can be; gives how many analyses they ended.
@@ -247,11 +300,11 @@ class Worker:
         self._in_hand -= count
         self._freed.set()
 
-    async def _renew(self, pending: "_Pending") -> None:
+    async def _renew(self, work: Claimed) -> None:
         while True:
             await asyncio.sleep(self._lease / 3)
             try:
-                pending.keep(await self._queue.renew(pending.claim.lease_id))
+                work.keep(await self._queue.renew(work.claim.lease_id))
             except Exception as error:  # the next time may come soon enough
                 expected = isinstance(error, StorageError)
                 log.warning("a lease could not be renewed", exc_info=not expected)
@@ -275,44 +328,3 @@ class Worker:
         except Exception as error:
             expected = isinstance(error, StorageError | TimeoutError)
             log.warning("work is left to the end of its lease", exc_info=not expected)
-
-
-class _Pending:
-    """The running images of one claim and the analyses not yet written."""
-
-    def __init__(self, claim: Claim) -> None:
-        self.claim = claim
-        self.running: set[asyncio.Task[list[Finished]]] = set()
-        self._asked: dict[asyncio.Task[list[Finished]], Sequence[Analysis]] = {}
-        self._unwritten = {analysis.id: analysis for analysis in claim.analyses}
-        self.left = len(claim.analyses)
-        """Analyses that still count as being in the worker's hands."""
-
-    def start(self, asked: Sequence[Analysis], work: Coroutine[None, None, list[Finished]]) -> None:
-        task = asyncio.ensure_future(work)
-        self.running.add(task)
-        self._asked[task] = asked
-
-    def take_done(self) -> list[Finished]:
-        done = {task for task in self.running if task.done()}
-        self.running -= done
-        return [item for task in done if not task.cancelled() for item in task.result()]
-
-    def written(self, items: Sequence[Finished]) -> None:
-        self.left -= len(items)
-        for item in items:
-            self._unwritten.pop(item.analysis.id, None)
-
-    def keep(self, held: frozenset[str]) -> None:
-        """Drop what is no longer ours; an image none of whose analyses is held stops."""
-        for task, asked in self._asked.items():
-            if not any(analysis.id in held for analysis in asked):
-                task.cancel()
-        self._unwritten = {key: a for key, a in self._unwritten.items() if key in held}
-
-    async def stop(self) -> list[Analysis]:
-        """Cancel what still runs; gives the analyses that were not written."""
-        for task in self.running:
-            task.cancel()
-        await asyncio.gather(*self.running, return_exceptions=True)
-        return list(self._unwritten.values())

@@ -18,6 +18,7 @@ from opsin.storage.ids import canonical_id
 class AnalysisEventKind(Enum):
     QUEUED = "analysis.queued"
     PROCESSING = "analysis.processing"
+    PROGRESS = "analysis.progress"
     COMPLETED = "analysis.completed"
     FAILED = "analysis.failed"
     CANCELLED = "analysis.cancelled"
@@ -32,6 +33,9 @@ class AnalysisEvent:
     cursor: Cursor = strawberry.field(description="Give it as `after` to go on from here.")
     kind: AnalysisEventKind
     status: AnalysisStatus = strawberry.field(description="As it was when this happened.")
+    text: str | None = strawberry.field(
+        description="With PROGRESS: what the operation has written so far, all of it."
+    )
     occurred_at: datetime
     analysis_id: strawberry.ID
     analysis: Analysis | None = strawberry.field(
@@ -76,6 +80,7 @@ async def _with_analyses(context: Context, events: list[Event]) -> list[Analysis
             cursor=Cursor(event.sequence),
             kind=AnalysisEventKind(event.kind),
             status=AnalysisStatus(event.data["status"]),
+            text=event.data.get("text"),
             occurred_at=event.created_at,
             analysis_id=strawberry.ID(event.analysis_id or ""),
             analysis=Analysis.of(found[event.analysis_id]) if event.analysis_id in found else None,

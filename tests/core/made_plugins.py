@@ -9,7 +9,7 @@ import pytest
 from opsin.core.plugin_host import PluginHost, PluginSource
 
 OPERATION = """
-from opsin import Operation, Params, Result, Runner, RegionFinder, Target, hookimpl
+from opsin import Operation, Params, Result, Runner, RegionFinder, Target, TextEmbedder, hookimpl
 
 class {result}(Result):
     value: float
@@ -51,6 +51,17 @@ def model(base, kind):
     names = {"_Hidden": _Hidden, "Deep": Deep}
     kind = eval(kind, names) if isinstance(kind, str) else kind
     return create_model("Made", __base__=base, value=(kind, ...))
+"""
+EMBEDDER = """
+class Embedder(TextEmbedder):
+    name = "embedder"
+    version = "1"
+    operation = {operation}
+    def load(self, context): ...
+
+@hookimpl
+def opsin_text_embedders(options):
+    return [Embedder()]
 """
 FINDER = """
 class Finder(RegionFinder):

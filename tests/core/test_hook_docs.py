@@ -2,11 +2,17 @@
 
 import ast
 import inspect
+import math
+import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from opsin.core import contract, hookspecs
+from opsin.core.plugin_checks import checked_operation
+from opsin.core.testing import run_operation
 from opsin.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +50,32 @@ def test_every_attribute_of_an_operation_is_documented() -> None:
         for name in vars(kind).get("__annotations__", {})
     }
     assert {name for name in attributes if f"| `{name}` |" not in PAGE} == set()
+
+
+def test_the_example_of_inputs_and_references_works() -> None:
+    (source,) = (
+        code for code in re.findall(r"```python\n(.*?)```", PAGE, re.S) if "Belongs(" in code
+    )
+    names: dict[str, Any] = {}
+    exec(source, names)
+    (operation,) = names["opsin_operations"]()
+    assert checked_operation("docs", operation) is operation
+    found = [
+        contract.Embedding(dimensions=2, normalized=False, model_fingerprint="f", vector=vector)
+        for vector in ((1.0, 2.0), (3.0, 4.0))
+    ]
+    inputs = contract.Input("one"), contract.Input("two")
+    coefficients = np.array([0.5, -1.0, 2.0, -1.0])
+    trained = contract.Classifier("7", "d", inputs, ("f", "f"), coefficients, 0.25)
+    answer = run_operation(
+        operation,
+        np.zeros((4, 4, 3), np.uint8),
+        {"collection": "7"},
+        inputs=found,
+        reference=trained,
+    )
+    logit = 0.5 * 1 - 1 * 2 + 2 * 3 - 1 * 4 + 0.25
+    assert answer.probability == pytest.approx(1 / (1 + math.exp(-logit)))
 
 
 def test_every_setting_the_page_names_exists() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from opsin.core.errors import DuplicateName
-from tests.core.made_plugins import FIELDS, FINDER, Make, discover, source_of
+from tests.core.made_plugins import EMBEDDER, FIELDS, FINDER, Make, discover, source_of
 from tests.core.made_plugins import make as make
 
 
@@ -55,6 +55,7 @@ def test_a_hook_wrapper_is_refused(make: Make) -> None:
         ("models = ['x']", "`models` must be a tuple"),
         ("extra = 3", "`extra` must be a text"),
         ("crop = None", "`crop` must be True or False"),
+        ("uses_picture = 1", "`uses_picture` must be True or False"),
     ],
 )
 def test_a_malformed_operation_fails_its_own_hook(make: Make, extra: str, words: str) -> None:
@@ -132,3 +133,17 @@ def test_a_finder_needs_the_target_of_a_region(make: Make, target: str) -> None:
     host = discover(make("bad", source_of("one") + FINDER.format(target=target)))
     assert host.failures[0].stage == "hook:opsin_region_finders"
     assert list(host.operations) == ["one"], "a hook stands or falls by itself"
+
+
+@pytest.mark.parametrize("operation", ["None", "''", "'Has-Dash'", "An"])
+def test_a_text_embedder_needs_the_name_of_an_operation(make: Make, operation: str) -> None:
+    host = discover(make("bad", source_of("one") + EMBEDDER.format(operation=operation)))
+    assert host.failures[0].stage == "hook:opsin_text_embedders"
+    assert "`operation` must be the name of an operation" in host.failures[0].message
+    assert list(host.operations) == ["one"], "a hook stands or falls by itself"
+    assert dict(host.text_embedders) == {}
+
+
+def test_an_embedder_is_no_finder(make: Make) -> None:
+    text = source_of("one") + EMBEDDER.format(operation="'one'").replace("[Embedder()]", "[An()]")
+    assert "expected TextEmbedder, got An" in discover(make("bad", text)).failures[0].message

@@ -11,7 +11,7 @@ import pytest
 from opsin.core.contract import Target
 from opsin.core.errors import DuplicateName, PluginError, UnknownOperation
 from opsin.core.plugin_host import MAX_FAILURES, PluginFailure, PluginHost, PluginSource
-from tests.core.made_plugins import FINDER, Make, discover, source_of
+from tests.core.made_plugins import EMBEDDER, FINDER, Make, discover, source_of
 from tests.core.made_plugins import make as make
 
 
@@ -117,6 +117,23 @@ def test_two_finders_for_one_target_stop_the_start(make: Make) -> None:
         discover(
             make("first", source_of("one") + finder), make("second", source_of("two") + finder)
         )
+
+
+def test_two_text_embedders_for_one_operation_stop_the_start(make: Make) -> None:
+    embedder = EMBEDDER.format(operation="'one'")
+    with pytest.raises(DuplicateName, match="text embedder of operation 'one'"):
+        discover(
+            make("first", source_of("one") + embedder), make("second", source_of("two") + embedder)
+        )
+
+
+def test_text_embedders_are_registered_by_operation(make: Make) -> None:
+    host = discover(make("both", source_of("one") + EMBEDDER.format(operation="'one'")))
+    assert host.failures == ()
+    assert list(host.text_embedders) == ["one"]
+    assert host.text_embedders["one"].plugin.name == "both"
+    assert host.text_embedders["one"].embedder.name == "embedder"
+    assert isinstance(host.text_embedders, MappingProxyType)
 
 
 def test_two_operations_may_share_one_result_class(make: Make) -> None:

@@ -44,8 +44,9 @@ class Searches:
     def __post_init__(self) -> None:
         self.regions = PictureRegions(PICTURE, self.search)
 
-    def search(self, target: Target, picture: Picture, then: Answer) -> None:
+    def search(self, target: Target, picture: Picture, inside: Box, then: Answer) -> None:
         assert picture.base is PICTURE or picture is PICTURE
+        assert picture.shape[:2] == (inside.height, inside.width)
         self.asked.append((target, picture.shape[:2]))
         self.answers.append(then)
 

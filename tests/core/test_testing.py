@@ -9,17 +9,21 @@ from pydantic import ValidationError
 
 from opsin.core.contract import (
     Box,
+    Classifier,
+    Input,
     Item,
     LoadContext,
     Operation,
     Params,
+    ReferenceKind,
+    ReferenceRequest,
     Region,
     Result,
     Runner,
     Target,
 )
 from opsin.core.errors import TargetNotSupported
-from opsin.core.testing import FakeOperation, Script, run_operation
+from opsin.core.testing import FakeOperation, FakeResult, Script, run_operation
 
 PICTURE = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
 BOX = Box(x_min=2, y_min=1, x_max=5, y_max=99)
@@ -109,3 +113,43 @@ def test_fakes_keep_count() -> None:
     assert (result.mark, result.width, result.height, result.batch_size) == (4, 8, 6, 1)
     assert operation.script.marks == [[4]]
     assert operation.script.loads == 1
+
+
+def test_inputs_and_a_reference_reach_the_runner() -> None:
+    trained = Classifier("7", "digest", (Input("a"), Input("b")), ("f", "f"), np.zeros(2), 0.0)
+    operation = FakeOperation(
+        reference=lambda params: ReferenceRequest(ReferenceKind.CLASSIFIER, "7"),
+        inputs=lambda params, reference: reference.inputs,
+    )
+    given = [FakeResult(mark=mark, width=1, height=1, batch_size=1) for mark in (3, 4)]
+    result = run_operation(operation, PICTURE, inputs=given, reference=trained)
+    assert (result.seen_inputs, result.seen_reference) == ((3, 4), "digest")
+    with pytest.raises(AssertionError, match="needs a reference"):
+        run_operation(operation, PICTURE, inputs=given)
+    with pytest.raises(AssertionError, match=r"needs the results of \['a', 'b'\]"):
+        run_operation(operation, PICTURE, inputs=given[:1], reference=trained)
+
+
+def test_without_a_picture_region_and_note_are_those_of_an_input() -> None:
+    operation = FakeOperation(
+        uses_picture=False, inputs=lambda params, reference: [Input("a"), Input("b")]
+    )
+    plain = FakeResult(mark=1, width=1, height=1, batch_size=1)
+    found = plain.model_copy(update={"region": BOX, "note": "nobody"})
+    result = run_operation(operation, PICTURE, inputs=[plain, found], region=BOX)
+    assert (result.region, result.note, result.seen_region) == (BOX, "nobody", None)
+    assert (result.width, result.height) == (8, 6)
+
+
+def test_progress_is_heard() -> None:
+    class Writer(Runner[Any, FakeResult]):
+        def run(self, batch: Sequence[Item[Any]]) -> Sequence[FakeResult]:
+            for item in batch:
+                item.progress("a whale")
+            return [FakeResult(mark=0, width=1, height=1, batch_size=1)] * len(batch)
+
+    heard: list[str] = []
+    operation = FakeOperation(runner=lambda script: Writer())
+    run_operation(operation, PICTURE, progress=heard.append)
+    assert heard == ["a whale"]
+    run_operation(operation, PICTURE)

@@ -186,7 +186,9 @@ async def test_work_in_hand_is_kept_after_the_machine_was_asleep(
         await script.running.arrival()
         past = datetime.now(UTC) - timedelta(hours=8)
         await change_analyses(parts.use_cases.database, lease_until=past)
-        queue = AnalysisQueue(parts.use_cases.database, lease=timedelta(seconds=60), max_attempts=3)
+        database, artifacts = parts.use_cases.database, parts.use_cases.artifacts
+        lease = timedelta(seconds=60)
+        queue = AnalysisQueue(database, artifacts, lease=lease, max_attempts=3)
         held = {a.lease_id for a in await leases(parts)}
         assert await queue.recover(holding=held) == 0
         script.running.open()

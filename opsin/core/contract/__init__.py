@@ -15,6 +15,7 @@ from opsin.core.contract.operations import (
     Precision,
     RegionFinder,
     Runner,
+    SharedKey,
     SharedModels,
     TextEmbedder,
 )
@@ -83,6 +84,7 @@ __all__ = [
     "Repository",
     "Result",
     "Runner",
+    "SharedKey",
     "SharedModels",
     "Target",
     "TextEmbedder",

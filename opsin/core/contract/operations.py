@@ -4,11 +4,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, cast
 
 from opsin.core.contract.references import Input, Reference, ReferenceRequest
 from opsin.core.contract.regions import Picture, Region, Target
 from opsin.core.contract.results import Embedding, Params, Result
+from opsin.core.errors import ConfigurationError
 from opsin.core.model_requirements import LocatedModel, ModelRequirement
 
 P = TypeVar("P", bound=Params)
@@ -94,6 +95,18 @@ class Acceleration:
     compile: bool = False
 
 
+class SharedKey(NamedTuple):
+    """Which model in memory is meant: equal ones are one object."""
+
+    module: str
+    """Whose function built it."""
+    role: str
+    name: str
+    fingerprint: str
+    device: str
+    acceleration: Acceleration
+
+
 class SharedModels(Protocol):
     """Models in memory that several runners of one device use."""
 
@@ -118,6 +131,12 @@ class LoadContext:
     acceleration: Acceleration = Acceleration()
     shared: SharedModels = field(default_factory=NothingShared)
 
+    def __post_init__(self) -> None:
+        if self.acceleration.precision is Precision.FLOAT16 and self.device == "cpu":
+            raise ConfigurationError(
+                "precision float16 is for CUDA devices; on the CPU use bfloat16 or float32"
+            )
+
     def share(self, role: str, build: Callable[[], Model]) -> Model:
         """What `build` makes of the model of that role, once for all runners of its module.
 
@@ -125,8 +144,10 @@ class LoadContext:
         copy it: it lives as long as a runner refers to it.
         """
         model = self.models[role]
-        what = (build.__module__, role, model.requirement.name, model.fingerprint)
-        return self.shared.get((*what, self.device, self.acceleration), build)
+        module = getattr(build, "func", build).__module__  # a partial's own is functools
+        name = model.requirement.name
+        key = SharedKey(module, role, name, model.fingerprint, self.device, self.acceleration)
+        return self.shared.get(key, build)
 
 
 class Loadable(ABC):
@@ -139,7 +160,10 @@ class Loadable(ABC):
     """Importable packages it needs (`torch`); a missing one makes it unavailable."""
     extra: ClassVar[str | None] = None
     """The extra of the providing distribution that brings `requires`, e.g. `opsin[models]`."""
-    models: ClassVar[tuple[ModelRequirement, ...]] = ()
+    models: tuple[ModelRequirement, ...] = ()
+    """The weights it needs; an instance may need others than its class, by an option."""
+    accelerates: ClassVar[bool] = False
+    """Its runner computes as `context.acceleration` says, which `neural.place` does."""
 
     @abstractmethod
     def load(self, context: LoadContext) -> Runner[Any, Any]:
@@ -168,6 +192,8 @@ class Operation(Loadable, Generic[P, R]):
     }
     crop: ClassVar[bool] = True
     """False: the runner gets the whole picture, and `item.region` tells where the target is."""
+    deterministic: ClassVar[bool] = True
+    """False: asked again it may answer otherwise, so that its results are never taken again."""
     uses_picture: ClassVar[bool] = True
     """False: it works on its inputs alone, whose region and note become the result's."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -60,6 +60,10 @@ class Result(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    near_duplicate_hashes: ClassVar[tuple[str, ...]] = ()
+    """Its fields that hold hashes of 64 bits (16 hexadecimal digits) by which near-duplicates are
+    found: of those of two like pictures, few bits differ."""
+
     region: Box | None = None
     note: str | None = None
 
@@ -76,7 +80,11 @@ class Result(BaseModel):
 
 
 class Embedding(Result):
-    """A picture, or the part of it, as a vector; near vectors of one model are like pictures."""
+    """A picture, or the part of it, as a vector; near vectors of one model are like pictures.
+
+    Those of one operation, version and model fingerprint are compared with each other, so whatever
+    else changes what a vector means must change the operation's version.
+    """
 
     dimensions: int = Field(description="length of the vector")
     normalized: bool = Field(description="whether the vector was scaled to length 1")

@@ -54,6 +54,15 @@ def as_opsin_error(error: BaseException, what: str) -> OpsinError:
     return OperationFailed(f"{what} failed: {safe_text(error)}")
 
 
+def wrong_type(what: str, answer: object, expected: type) -> OperationFailed:
+    """The error for a runner that gave something else than it has to."""
+    kind = type(answer).__name__
+    article = "an" if expected.__name__[0] in "AEIOU" else "a"
+    return OperationFailed(
+        f"{what} gave a {kind} where {article} {expected.__name__} was expected"
+    )
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a smaller batch may help; told by class name, so torch need not be imported."""
     if any(base.__name__ in _OUT_OF_MEMORY for base in type(error).__mro__):

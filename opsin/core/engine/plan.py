@@ -2,32 +2,33 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from opsin.core.contract import Box, Item, MissingRegion, Params, Picture, Region, Target
-from opsin.core.engine.batching import Completed, Failure, Ticket
-from opsin.core.engine.failures import as_opsin_error
-from opsin.core.engine.loading import RunnerSlot, described
+from opsin.core.contract import Box, Item, Params, Picture, Region, Result, Target
+from opsin.core.engine.batching import Answered, Completed, Failure, Owner, Ticket
+from opsin.core.engine.failures import as_opsin_error, wrong_type
+from opsin.core.engine.loading import described
+from opsin.core.engine.mailbox import Mailbox
+from opsin.core.engine.placed import WHOLE, Placed, joined, place
+from opsin.core.engine.progress import Progress
 from opsin.core.engine.provenance import ModelUsed, Provenance, Timings
+from opsin.core.engine.region_cache import RegionCache
+from opsin.core.engine.request import Request
+from opsin.core.engine.slots import RunnerSlot
+from opsin.core.engine.steps import Step
 from opsin.core.engine.task import Analyzed, Outcome, Task, TaskStatus
-from opsin.core.errors import (
-    DeadlineExceeded,
-    InvalidInput,
-    OperationFailed,
-    OperationUnavailable,
-    OpsinError,
-)
-from opsin.core.imaging import crop
+from opsin.core.errors import OperationUnavailable, OpsinError, RegionNotFound
 from opsin.core.regions import Finding, PictureRegions, RegionNeed, region_need
 
 if TYPE_CHECKING:
     from opsin.core.imaging import DecodedImage
 
-_WHOLE = Finding()
+OnOutcome: TypeAlias = Callable[[int, Outcome], None]
+"""Called on the event loop with a task's number and its outcome, as soon as there is one."""
+
 _NO_PARAMS = Params()
-_NOUNS = {Target.PROMINENT_PERSON: "person", Target.PROMINENT_FACE: "face"}
 
 
 class Runners(Protocol):
@@ -35,56 +36,49 @@ class Runners(Protocol):
 
     def of_task(self, task: Task) -> RunnerSlot: ...
     def finder(self, target: Target) -> RunnerSlot | None: ...
-    def settled(self) -> None:
-        """A task has its outcome, and no longer waits."""
+    @property
+    def regions(self) -> RegionCache: ...
+    def ended(self) -> None:
+        """An item has come to its end, and waits no longer."""
 
 
-class _Placed(NamedTuple):
-    """What to remember of a task while its item is away."""
+class PicturePlan(Request[Analyzed]):
+    """One request: from a picture's pixels to one outcome per task.
 
-    region: Box | None = None
-    note: str | None = None
-    searched: tuple[Target, ...] = ()
-    region_seconds: float = 0.0
-    queued_at: float = 0.0
-
-
-_NOT_PLACED = _Placed()
-
-
-class PicturePlan:
-    """One request: from a picture's pixels to one outcome per task; lives on the event loop.
-
-    Each region is found once, and one future serves all tasks.
+    `steps` are the tasks in order, then their inputs.  Each region is found once, each input
+    computed once, and one future serves all tasks.  `content` names the pixels: regions of one
+    name are found once for all requests.
     """
 
     def __init__(
         self,
-        tasks: Sequence[Task],
+        tasks: int,
+        steps: Sequence[Step],
         runners: Runners,
+        mailbox: Mailbox,
         future: "asyncio.Future[Analyzed]",
         *,
         deadline: float,
         priority: int,
+        on_outcome: OnOutcome | None = None,
+        content: Hashable = None,
     ) -> None:
-        self.tasks = tasks
-        self.future = future
-        self.deadline = deadline
-        self.priority = priority
-        self.closed = False
-        """The caller has an answer or is gone: nothing more is to be run for it."""
+        super().__init__(future, len(steps), deadline=deadline, priority=priority)
         self.image: DecodedImage | None = None
+        self._asked = steps[:tasks]
+        self._unanswered = tasks
+        self._steps = steps
         self._runners = runners
-        self._outcomes: list[Outcome | None] = [None] * len(tasks)
-        self.missing = len(tasks)
-        """Tasks that have no outcome yet."""
+        self._mailbox = mailbox
+        self._on_outcome = on_outcome
+        self._content = content
+        self._placed: dict[Step, Placed] = {}
         self._decode_seconds = 0.0
         self._begun = 0.0
         self._finder_models: dict[Target, tuple[ModelUsed, ...]] = {}
 
     @property
     def is_complete(self) -> bool:
-        """Every task has its outcome: nothing of this plan waits anywhere."""
         return self.image is not None and not self.missing
 
     def decoded(self, answer: "DecodedImage | OpsinError", seconds: float) -> None:
@@ -104,160 +98,199 @@ class PicturePlan:
         self.image = image
         self._decode_seconds = decode_seconds
         self._begun = time.monotonic()
-        whole: list[int] = []
-        needs: dict[RegionNeed, list[int]] = {}
-        for index, task in enumerate(self.tasks):
-            need = region_need(task.target, task.params.face_context)
-            if need is None:
-                whole.append(index)
+        whole: list[Step] = []
+        needs: dict[RegionNeed, list[Step]] = {}
+        for step in self._steps:
+            if not step.is_wanted:  # who asked for it has failed already
                 continue
-            slot = self._runners.of_task(task)
-            if failure := slot.failure():  # no region would help
-                self._settle(index, failure)
-            else:
-                slot.warm()  # it loads while the region is looked for
-                needs.setdefault(need, []).append(index)
+            if step.error is not None:
+                self._settle(step, step.error)
+                continue
+            task = step.task
+            need = None
+            if task.operation.uses_picture:
+                need = region_need(task.target, task.params.face_context)
+            if need is not None or step.inputs:
+                slot = self._runners.of_task(task)
+                if failure := slot.failure():  # neither a region nor inputs would help
+                    self._settle(step, failure)
+                    continue
+                slot.warm()  # it loads while they are looked for
+            (whole if need is None else needs.setdefault(need, [])).append(step)
         regions = PictureRegions(image.pixels, self._search)
-        for need, indices in needs.items():
-            regions.find(need, partial(self._place, indices))
-        self._place(whole, _WHOLE)
+        for need, steps in needs.items():
+            regions.find(need, partial(self._place, steps))
+        self._place(whole, WHOLE)
         self._finish_if_done()
 
-    def fail(self, error: OpsinError) -> None:
-        """Give the caller an error for the whole, unless there is an answer already."""
-        self.closed = True
-        if not self.future.done():
-            self.future.set_exception(error)
-
-    def expire(self) -> None:
-        self.fail(DeadlineExceeded("the deadline passed before all tasks were done"))
-
     def _search(
-        self, target: Target, picture: Picture, then: Callable[[Region | OpsinError | None], None]
+        self,
+        target: Target,
+        picture: Picture,
+        inside: Box,
+        then: Callable[[Region | OpsinError | None], None],
     ) -> None:
         slot = self._runners.finder(target)
         if slot is None:
             then(OperationUnavailable(f"no plugin finds the region {target.value!r}"))
             return
 
-        def searched(answer: Any, completed: Completed | None) -> None:
+        def found(answer: Any, models: tuple[ModelUsed, ...]) -> None:
             if isinstance(answer, Failure):
                 then(answer.error)
             elif answer is None or isinstance(answer, Region):
-                if completed is not None:
-                    self._finder_models[target] = completed.queue.loaded.models
+                self._finder_models[target] = models
                 then(answer)
             else:
-                then(_wrong_type(described(slot.loadable), answer, Region))
+                then(wrong_type(described(slot.loadable), answer, Region))
 
-        item = Item(picture, _NO_PARAMS, target)
-        slot.submit([Ticket(item, self, time.monotonic(), searched)])
+        def search_for(owner: Owner, answered: Answered) -> None:
+            item = Item(picture, _NO_PARAMS, target)
+            slot.submit([Ticket(item, owner, time.monotonic(), answered)])
 
-    def _place(self, indices: list[int], finding: Finding) -> None:
-        """Queue tasks whose region is known, those of one runner together."""
+        place = None if self._content is None else (self._content, id(slot), inside)
+        self._runners.regions.find(place, slot, self, search_for, found)
+
+    def _place(self, steps: Sequence[Step], finding: Finding) -> None:
+        """The region of these steps is known: queue those whose inputs are there."""
         assert self.image is not None  # `begin` has it
         now = time.monotonic()
-        picture, region = self.image.pixels, finding.region
-        part = picture if region is None else crop(picture, region.box)
-        seconds = 0.0 if finding is _WHOLE else now - self._begun
-        groups: dict[RunnerSlot, list[Ticket]] = {}
-        for index in indices:
-            task = self.tasks[index]
-            crops = task.operation.crop
-            box = region.box if region and crops else None
-            placed = _Placed(box, finding.note, finding.searched, seconds, now)
-            if finding.error is not None:
-                self._settle(index, finding.error, placed)
+        ready: list[Step] = []
+        for step in steps:
+            if not step.is_wanted:
                 continue
-            if region is None and finding is not _WHOLE:
-                missing = task.operation.missing_region[task.target]
-                noun = _NOUNS[task.target]
-                if missing is MissingRegion.SKIP:
-                    text = f"No prominent {noun} found for operation '{task.task_id}'."
-                    self._settle(index, InvalidInput(text), placed, TaskStatus.SKIPPED)
-                    continue
-                if missing is MissingRegion.USE_WHOLE_IMAGE:
-                    note = f"no prominent {noun} was found, the whole image was used"
-                    placed = placed._replace(note=_joined(placed.note, note))
-            item = Item(part if crops else picture, task.params, task.target, region)
-            ticket = Ticket(item, self, now, partial(self._answered, index, placed))
+            placed = place(step.task, finding, self.image.pixels, self._begun, now)
+            self._placed[step] = placed
+            if placed.error is not None:
+                self._settle(step, placed.error)
+            elif step.has_inputs:
+                ready.append(step)
+        self._queue(ready, now)
+
+    def _queue(self, steps: Sequence[Step], now: float) -> None:
+        """Queue steps that have all they need, those of one runner together."""
+        groups: dict[RunnerSlot, list[Ticket]] = {}
+        for step in steps:
+            task, placed = step.task, self._placed[step]
+            placed.queued_at = now
+            item = Item(
+                placed.part,
+                task.params,
+                task.target,
+                placed.region,
+                tuple(needed.result for needed in step.inputs),
+                task.reference,
+                *self._progress(step),
+            )
+            ticket = Ticket(item, self, now, partial(self._answered, step))
             groups.setdefault(self._runners.of_task(task), []).append(ticket)
         for slot, tickets in groups.items():
             slot.submit(tickets)
 
-    def _answered(
-        self, index: int, placed: _Placed, answer: Any, completed: Completed | None
-    ) -> None:
-        operation = self.tasks[index].operation
+    def _progress(self, step: Step) -> tuple[Progress, ...]:
+        """How its item tells followers; empty when there are none."""
+        hear = step.task.progress
+        if hear is None:
+            return ()
+
+        def wrote(text: str) -> None:
+            if step.outcome is None and not self.closed:
+                hear(text)
+
+        return (Progress(self._mailbox, wrote),)
+
+    def _answered(self, step: Step, answer: Any, completed: Completed | None) -> None:
+        operation = step.task.operation
         if isinstance(answer, Failure):
-            self._settle(index, answer.error, placed, completed=completed)
+            self._settle(step, answer.error, completed)
         elif not isinstance(answer, operation.result):
-            error = _wrong_type(described(operation), answer, operation.result)
-            self._settle(index, error, placed, completed=completed)
+            error = wrong_type(described(operation), answer, operation.result)
+            self._settle(step, error, completed)
         else:
-            if placed.region is not None or placed.note is not None:
-                note = _joined(answer.note, placed.note)
-                answer = answer.model_copy(update={"region": placed.region, "note": note})
-            self._settle(index, answer, placed, completed=completed)
+            placed = self._placed[step]
+            region, note = placed.box, placed.note
+            if not operation.uses_picture:
+                region, note = _looked_at(step)
+            if region is not None or note is not None:
+                told = {"region": region, "note": joined(answer.note, note)}
+                answer = answer.model_copy(update=told)
+            self._settle(step, answer, completed)
 
     def _settle(
-        self,
-        index: int,
-        answer: Any,
-        placed: _Placed = _NOT_PLACED,
-        status: TaskStatus = TaskStatus.ERROR,
-        completed: Completed | None = None,
+        self, step: Step, answer: Result | OpsinError, completed: Completed | None = None
     ) -> None:
-        provenance = self._provenance(index, placed, completed)
+        """A step has come to its end: tell the caller, and go on with what waited for it."""
         error = answer if isinstance(answer, OpsinError) else None
-        result = None if error else answer
-        status = status if error else TaskStatus.SUCCESS
-        self._outcomes[index] = Outcome(self.tasks[index], status, result, error, provenance)
+        result = None if isinstance(answer, OpsinError) else answer
+        status = TaskStatus.SUCCESS if error is None else TaskStatus.ERROR
+        if isinstance(error, RegionNotFound):
+            status = TaskStatus.SKIPPED
+        provenance = self._provenance(step, completed)
+        step.outcome = Outcome(step.task, status, result, error, provenance)
+        self._placed.pop(step, None)
         self.missing -= 1
-        self._runners.settled()
+        self._runners.ended()
+        if step.number is not None:
+            self._unanswered -= 1
+            if self._on_outcome is not None:
+                self._on_outcome(step.number, step.outcome)
+        if step.askers:
+            self._go_on(step, error)
         self._finish_if_done()
 
+    def _go_on(self, step: Step, error: OpsinError | None) -> None:
+        """The step was an input: what waited for it alone is queued, or fails as it did."""
+        askers, step.askers = step.askers, []  # a cycle would keep results for a while
+        ready = []
+        for asker in askers:
+            if not asker.is_wanted:
+                continue
+            if isinstance(error, RegionNotFound):
+                self._settle(asker, RegionNotFound(error.region, asker.task.task_id))
+            elif error is not None:
+                self._settle(asker, error)
+            elif asker.has_inputs and asker in self._placed:
+                ready.append(asker)
+        self._queue(ready, time.monotonic())
+
     def _finish_if_done(self) -> None:
-        if self.missing or self.future.done():
+        if self._unanswered or self.future.done():
             return
         assert self.image is not None  # nothing is settled before `begin`
-        outcomes = tuple(outcome for outcome in self._outcomes if outcome is not None)
+        outcomes = tuple(step.outcome for step in self._asked if step.outcome is not None)
         self.future.set_result(Analyzed(self.image.info, outcomes))
 
-    def _provenance(self, index: int, placed: _Placed, completed: Completed | None) -> Provenance:
-        task = self.tasks[index]
-        plugin = self._runners.of_task(task).plugin
-        models: tuple[ModelUsed, ...] = ()
-        device, batch_size, queued, run = None, 0, 0.0, 0.0
-        if completed is not None:
-            loaded = completed.queue.loaded
-            models, device = loaded.models, loaded.device
-            queued, run = completed.started - placed.queued_at, completed.seconds
-            batch_size = len(completed.tickets) if completed.ran else 0
-        for target in placed.searched:
-            models += self._finder_models.get(target, ())
+    def _provenance(self, step: Step, completed: Completed | None) -> Provenance:
+        operation, placed = step.task.operation, self._placed.get(step)
+        plugin = self._runners.of_task(step.task).plugin
+        loaded = None if completed is None else completed.queue.loaded
+        models = () if loaded is None else loaded.models
+        if placed is None:
+            timings = Timings(decode=self._decode_seconds * 1000)
+        else:
+            timings = placed.timings(self._decode_seconds, completed)
+            for target in placed.searched:
+                models += self._finder_models.get(target, ())
+        for needed in step.inputs:
+            if needed.outcome is not None:
+                used = needed.outcome.provenance.models
+                models += tuple(model for model in used if model not in models)
         return Provenance(
             plugin=plugin.name,
             plugin_version=plugin.version,
-            operation=task.operation.name,
-            operation_version=task.operation.version,
-            device=device,
+            operation=operation.name,
+            operation_version=operation.version,
+            device=None if loaded is None else loaded.device,
             models=models,
-            timings=Timings(
-                decode=self._decode_seconds * 1000,
-                region=placed.region_seconds * 1000,
-                queued=queued * 1000,
-                run=run * 1000,
-            ),
-            batch_size=batch_size,
+            timings=timings,
+            batch_size=len(completed.tickets) if completed is not None and completed.ran else 0,
         )
 
 
-def _joined(*notes: str | None) -> str | None:
-    return "; ".join(note for note in notes if note) or None
-
-
-def _wrong_type(what: str, answer: object, expected: type) -> OperationFailed:
-    return OperationFailed(
-        f"{what} gave a {type(answer).__name__} where a {expected.__name__} was expected"
-    )
+def _looked_at(step: Step) -> tuple[Box | None, str | None]:
+    """Region and note of the first input that has any."""
+    for needed in step.inputs:
+        result = needed.result
+        if result.region is not None or result.note is not None:
+            return result.region, result.note
+    return None, None

@@ -1,9 +1,12 @@
 """Where a result comes from: plugin, versions, device, models, and how long each step took."""
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
+
+from opsin.core.contract import Precision
 
 if TYPE_CHECKING:
     from opsin.core.contract import LoadContext
@@ -16,6 +19,12 @@ class ModelUsed:
     role: str
     name: str
     fingerprint: str
+    precision: str = Precision.FLOAT32.value
+    channels_last: bool = False
+    compiled: bool = False
+
+
+_PARTS = fields(ModelUsed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +35,16 @@ class Timings:
     """Bytes to pixels, waiting for a thread included; 0 when the caller gave pixels."""
     region: float = 0.0
     """From the pixels until the target's region was known."""
+    inputs: float = 0.0
+    """From then until the results of other operations that it needs were there."""
     queued: float = 0.0
     """From then until the batch began: loading, preparing and waiting for the device."""
     run: float = 0.0
     """The whole batch's time on the device, not this item's share of it."""
+
+
+# `dataclasses.asdict` copies deeply: this is written down for every analysis.
+_STEPS = tuple(field.name for field in fields(Timings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +58,31 @@ class Provenance:
     device: str | None = None
     """None when the runner was never reached."""
     models: tuple[ModelUsed, ...] = ()
-    """The operation's own and, when a region was looked for, its finders'."""
+    """The operation's own, its finders' when a region was looked for, and those of its inputs."""
     timings: Timings = Timings()
     batch_size: int = 0
     """Items in the batch this one was run in; 0 when it was not run."""
+    cached: bool = False
+    """It was made earlier, and all of this tells of that time."""
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> "Provenance":
+        """What `as_json` gave, however much of it is left; anything else in it is dropped."""
+        times = told.get("timings_ms") or {}
+        return cls(
+            plugin=told.get("plugin", ""),
+            plugin_version=told.get("plugin_version"),
+            operation=told.get("operation", ""),
+            operation_version=told.get("operation_version", ""),
+            device=told.get("device"),
+            models=tuple(
+                ModelUsed(**{part.name: model[part.name] for part in _PARTS if part.name in model})
+                for model in told.get("models") or ()
+            ),
+            timings=Timings(**{step.name: times.get(step.name, 0.0) for step in fields(Timings)}),
+            batch_size=told.get("batch_size", 0),
+            cached=told.get("cached", False),
+        )
 
     def as_json(self) -> dict[str, JsonValue]:
         return {
@@ -55,17 +91,24 @@ class Provenance:
             "operation": self.operation,
             "operation_version": self.operation_version,
             "device": self.device,
-            "models": [asdict(model) for model in self.models],
-            "timings_ms": {
-                step: round(milliseconds, 3) for step, milliseconds in asdict(self.timings).items()
-            },
+            "models": [{p.name: getattr(model, p.name) for p in _PARTS} for model in self.models],
+            "timings_ms": {step: round(getattr(self.timings, step), 3) for step in _STEPS},
             "batch_size": self.batch_size,
+            "cached": self.cached,
         }
 
 
 def models_used(context: "LoadContext") -> tuple[ModelUsed, ...]:
-    """The models a runner was loaded with, by role."""
+    """The models a runner was loaded with, by role, and how they compute."""
+    how = context.acceleration
     return tuple(
-        ModelUsed(role, located.requirement.name, located.fingerprint)
+        ModelUsed(
+            role,
+            located.requirement.name,
+            located.fingerprint,
+            how.precision.value,
+            how.channels_last,
+            how.compile,
+        )
         for role, located in sorted(context.models.items())
     )

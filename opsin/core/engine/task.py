@@ -24,7 +24,9 @@ class Task:
     """A checked request: params fit the operation, `target` is decided and allowed.
 
     `reference` is what `operation.reference(params)` asks for; who has the store attaches it.
-    `progress` hears the text written so far, on the event loop.
+    `progress` hears the text written so far, on the event loop.  `error` is why it cannot be run,
+    where that is known beforehand: it becomes the task's outcome.  `reuse` is whether what was
+    computed before may be the answer; the engine itself always computes.
     """
 
     task_id: str
@@ -33,6 +35,8 @@ class Task:
     target: Target
     reference: Reference | None = None
     progress: Callable[[str], None] | None = None
+    error: OpsinError | None = None
+    reuse: bool = True
 
 
 class TaskStatus(StrEnum):
@@ -51,6 +55,8 @@ class Outcome:
     result: Result | None
     error: OpsinError | None
     provenance: Provenance
+    result_key: str | None = None
+    """What the result depends on, as a digest; None when it must not be taken again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,8 @@ def make_task(
     task_id: str,
     operation_name: str,
     params: Mapping[str, Any] | Params | None = None,
+    *,
+    progress: Callable[[str], None] | None = None,
 ) -> Task:
     """Check what a caller asks for.
 
@@ -82,7 +90,8 @@ def make_task(
             f"Unsupported target '{str(target)[:_LONGEST_NAME]}' for '{operation.name}'. "
             f"Allowed: {allowed}"
         )
-    return Task(task_id, operation, _checked(operation, params), Target(target))
+    checked = _checked(operation, params)
+    return Task(task_id, operation, checked, Target(target), progress=progress)
 
 
 def _checked(operation: Operation[Any, Any], params: Mapping[str, Any] | Params | None) -> Params:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from opsin.core.contract import Box, Item, Runner, Target
+from opsin.core.contract import Box, Input, Item, Runner, Target
 from opsin.core.engine import Engine, Task
 from opsin.core.errors import DeadlineExceeded, InvalidImage
 from opsin.core.imaging import DecodedImage
@@ -81,6 +81,7 @@ async def analyze(engine: Engine, tasks: list[Task], **options: Any) -> "weakref
         [{}, {}, {}],
         [{"mark": 1}, {}, {"mark": 2}],
         [{"target": PERSON}, {"target": Target.PROMINENT_FACE}, {}],
+        [{"operation": "asking", "target": PERSON}, {"operation": "asking", "mark": 1}],
     ],
 )
 @pytest.mark.usefixtures("no_collector")
@@ -89,6 +90,11 @@ async def test_when_it_is_done(
 ) -> None:
     bench = workbench(
         FakeOperation(runner=lambda script: runner()),
+        FakeOperation(
+            "asking",
+            runner=lambda script: runner(),
+            inputs=lambda params, reference: [Input("fake", params={"mark": params.mark})],
+        ),
         ForgetfulFinder(PERSON, SOMEWHERE),
         ForgetfulFinder(Target.PROMINENT_FACE, None),
     )

@@ -1,11 +1,12 @@
 """What an outcome tells of how it was made."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from opsin.core.contract import Box, Bundled, LocatedModel, ModelRequirement, Target
-from opsin.core.engine import ModelUsed, TaskStatus
+from opsin.core.engine import ModelUsed, Provenance, TaskStatus, Timings
 from opsin.core.model_store import ModelStore
 from opsin.core.testing import FakeFinder, FakeOperation, Script
 from tests.core.engine.conftest import MakeWorkbench
@@ -81,13 +82,26 @@ async def test_it_is_json(workbench: MakeWorkbench) -> None:
     bench = with_weights(workbench(FakeOperation(models=(model("image"),))))
     (outcome,) = (await bench.run(bench.task())).outcomes
     told = json.loads(json.dumps(outcome.provenance.as_json()))
-    assert told.pop("timings_ms").keys() == {"decode", "region", "queued", "run"}
+    assert told.pop("timings_ms").keys() == {"decode", "region", "inputs", "queued", "run"}
     assert told == {
         "plugin": "fakes",
         "plugin_version": "1.2",
         "operation": "fake",
         "operation_version": "1",
         "device": "cpu",
-        "models": [{"role": "image", "name": "image-weights", "fingerprint": "sha-image"}],
+        "models": [
+            {
+                "role": "image",
+                "name": "image-weights",
+                "fingerprint": "sha-image",
+                "precision": "float32",
+                "channels_last": False,
+                "compiled": False,
+            }
+        ],
         "batch_size": 1,
+        "cached": False,
     }
+    assert Provenance.from_json({**told, "timings_ms": {}, "analysis": "nothing of it"}) == replace(
+        outcome.provenance, timings=Timings()
+    )

@@ -7,7 +7,7 @@ import pytest
 from opsin.core.availability import Availability
 from opsin.core.contract import Box, MissingRegion, Operation, Region, Target
 from opsin.core.engine import Outcome, TaskStatus
-from opsin.core.errors import InvalidInput, OperationFailed, OperationUnavailable, PluginError
+from opsin.core.errors import OperationFailed, OperationUnavailable, PluginError, RegionNotFound
 from opsin.core.regions import NO_PERSON_DETECTOR, NO_PERSON_FOR_FACE
 from opsin.core.testing import FakeFinder, FakeOperation, FakeRunner, Script
 from tests.core.engine.conftest import MakeWorkbench
@@ -132,7 +132,7 @@ async def test_without_a_face_the_task_is_skipped(workbench: MakeWorkbench) -> N
     bench = workbench(persons(), FakeFinder(FACE, None), operation)
     (outcome,) = await ask(bench, {"target": FACE})
     assert outcome.status is TaskStatus.SKIPPED
-    assert type(outcome.error) is InvalidInput
+    assert type(outcome.error) is RegionNotFound
     assert message_of(outcome) == "No prominent face found for operation '0'."
     assert outcome.result is None
     assert operation.script.batches == []

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from opsin.core.contract import Box, Item, Target
+from opsin.core.contract import Box, Input, Item, Target
 from opsin.core.engine import Analyzed, Task, TaskStatus
 from opsin.core.errors import (
     Cancelled,
@@ -56,6 +56,15 @@ class Preparing(FakeRunner):
         return item
 
 
+def needed(*names: str) -> Any:
+    """`Operation.inputs`: these operations, with the asker's own mark."""
+
+    def inputs(params: Any, reference: Any) -> list[Input]:
+        return [Input(name, params={"mark": params.mark, "key": params.key}) for name in names]
+
+    return inputs
+
+
 def fakes(seed: int) -> list[Any]:
     def script(**options: Any) -> Script:
         return Script(latency=0.0005, fails=Moody(seed), **options)
@@ -68,6 +77,8 @@ def fakes(seed: int) -> list[Any]:
         FakeOperation("miscounting", script(), Miscounting),
         FakeOperation("moody", script(load_fails=[ValueError("x"), SystemExit()])),
         FakeOperation("missing", requires=("surely_not_installed",)),
+        FakeOperation("asking", script(), inputs=needed("plain", "preparing")),
+        FakeOperation("again", script(), inputs=needed("asking", "light"), uses_picture=False),
         FakeFinder(Target.PROMINENT_PERSON, person, script(load_fails=[ValueError("x")])),
         FakeFinder(Target.PROMINENT_FACE, None, script()),
     ]
@@ -115,7 +126,8 @@ class Crowd:
             assert outcome.task is task
             self.answers[outcome.status.value] += 1
             if outcome.status is TaskStatus.SUCCESS:
-                assert str(result_of(outcome).mark) == task.task_id
+                result = result_of(outcome)
+                assert {result.mark, *result.seen_inputs} == {int(task.task_id)}
             elif outcome.status is TaskStatus.ERROR:
                 assert type(outcome.error) in TASK_ERRORS, outcome.error
                 text = str(outcome.error)
@@ -136,7 +148,7 @@ async def test_everyone_gets_exactly_the_answer_that_is_theirs(
     assert crowd.answers["success"] and crowd.answers["error"] and crowd.answers["skipped"]
     engine: Any = bench.engine
     assert engine._admission.accepted == 0
-    assert engine._plans == set()
+    assert engine._requests == set()
     assert engine._decoder._used == 0
     for statistics in engine.statistics():
         assert statistics.queued <= 4  # what a thread may still be preparing for those who left

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from opsin.core.contract import Loadable, Operation, RegionFinder, Runner
+from opsin.core.contract import Loadable, Operation, RegionFinder, Runner, TextEmbedder
 from opsin.core.engine import Analyzed, Engine, Outcome, RunnerStatistics, Task, make_task
 from opsin.core.imaging import DecodedImage, ImageInfo
 from opsin.core.model_store import ModelStore
 from opsin.core.plugin_host import (
     PluginHost,
     PluginInfo,
+    RegisteredEmbedder,
     RegisteredFinder,
     RegisteredOperation,
 )
@@ -25,11 +26,14 @@ PLUGIN = PluginInfo("fakes", "1.2", None, "fakes", True, ())
 
 
 def host_of(*parts: Loadable) -> PluginHost:
-    """A host whose one plugin provides these operations and finders."""
+    """A host whose one plugin provides these operations, finders and text embedders."""
     return PluginHost(
         [PLUGIN],
         {p.name: RegisteredOperation(PLUGIN, p) for p in parts if isinstance(p, Operation)},
         {p.target: RegisteredFinder(PLUGIN, p) for p in parts if isinstance(p, RegionFinder)},
+        text_embedders={
+            p.operation: RegisteredEmbedder(PLUGIN, p) for p in parts if isinstance(p, TextEmbedder)
+        },
     )
 
 
