@@ -182,7 +182,7 @@ async def test_a_plugin_that_failed_is_told_of_and_the_others_work(odd: LiveServ
     (failure,) = plugins["broken"]["failures"]
     assert (failure["stage"], failure["errorType"]) == ("import", "ModuleNotFoundError")
     assert "no_such_module_at_all" in failure["message"]
-    assert plugins["bbox"]["operations"] == ["detect_bounding_box"]
+    assert plugins["bbox"]["operations"] == ["detect_bounding_box", "detect_objects"]
     assert plugins["bbox"]["failures"] == []
 
 

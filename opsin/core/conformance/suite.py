@@ -82,7 +82,7 @@ def check_plugin(
 def _provided(host: PluginHost, plugin: str) -> Iterator[Loadable]:
     yield from (r.operation for r in host.operations.values() if r.plugin.name == plugin)
     yield from (r.finder for r in host.finders.values() if r.plugin.name == plugin)
-    embedders = getattr(host, "text_embedders", {})
+    embedders = host.text_embedders
     yield from (r.embedder for r in embedders.values() if r.plugin.name == plugin)
 
 

@@ -61,7 +61,7 @@ def release_cached_memory() -> None:
 def _cuda_devices() -> int:
     if find_spec("torch") is None:
         return 0
-    import torch  # late: a server that has not been asked for a model has not imported it
+    torch = _import_torch()
 
     return int(torch.cuda.device_count()) if torch.cuda.is_available() else 0
 
@@ -70,7 +70,7 @@ def total_memory(device: str) -> int:
     """Bytes of memory: of the CUDA device, or what this process may have of the machine's."""
     if device == "cpu":
         return _machine_memory()
-    import torch
+    torch = _import_torch()
 
     return int(torch.cuda.get_device_properties(device).total_memory)
 
@@ -121,12 +121,24 @@ def _machine_memory() -> int:
 
 def set_up_torch(cores: int) -> None:
     """Before the first network of a process: float32 is float32, and so many threads compute."""
-    import torch
+    torch = _import_torch()
 
     cudnn: Any = torch.backends.cudnn  # typed as a module that has less
     cudnn.conv.fp32_precision = "ieee"
-    # Half of them, for decoding and preparing need the others.  PyTorch's threads wait for one
-    # another by spinning: one that has lost its core holds up all, who keep theirs busy.  With 8
-    # callers on 4 cores that others use as well, MTCNN did 3.0 pictures a second on 2 threads and
-    # 0.04 on 4, a ViT-S/16 3.3 and 1.4; undisturbed, 4 threads are a fifth faster than 2.
-    torch.set_num_threads(max(1, min(torch.get_num_threads(), cores // 2)))
+    # All cores: `_import_torch` sees to it that waiting threads do not keep them from decoding.
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), cores)))
+
+
+def _import_torch() -> Any:
+    """torch, imported late: a server that has not been asked for a model has not imported it.
+
+    Its threads wait for one another by spinning, unless told otherwise before they are there: one
+    that has lost its core to the decoding of a picture then holds up all, who keep theirs busy.
+    With 32 callers on 2 cores, CLIP ViT-B/32 did 10 pictures a second so, and 13 with threads that
+    sleep; where other programs wanted the cores as well, 3 and 8.
+    """
+    if "torch" not in sys.modules:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import torch
+
+    return torch
