@@ -80,15 +80,16 @@ class DecodeOptions:
 class ImageInfo:
     """What the file's header says; width and height are those of the decoded picture.
 
-    `mode` is Pillow's name of the stored samples, `orientation` is EXIF's 1..8.  `notes` say in
-    words what the decoded pixels do not show: further frames, samples scaled, alpha composited.
+    `mode` is Pillow's name of the stored samples, None where only a record of the picture was
+    looked at; `orientation` is EXIF's 1..8.  `notes` say in words what the decoded pixels do not
+    show: further frames, samples scaled, alpha composited.
     """
 
     format: str
     content_type: str
     width: int
     height: int
-    mode: str
+    mode: str | None
     frames: int
     orientation: int
     orientation_applied: bool

@@ -2,20 +2,24 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from pydantic import ValidationError
 from sqlalchemy import select
 
 from opsin.core.access import Principal
+from opsin.core.answers import Answers
 from opsin.core.collection_inputs import CollectionInput
 from opsin.core.contract import Embedding, Params, Target
 from opsin.core.embeddings import space_of, vector_values
-from opsin.core.engine import Engine, Task
+from opsin.core.engine import Task
 from opsin.core.errors import OpsinError
 from opsin.core.images import Images
+from opsin.core.imaging import DecodeOptions
 from opsin.core.model_store import ModelStore
 from opsin.core.plugin_host import PluginHost
+from opsin.core.stored_info import stored_info
 from opsin.storage.database import Database
 from opsin.storage.ids import canonical_id
 from opsin.storage.tables import analyses, embeddings
@@ -41,13 +45,13 @@ class ImageVectors:
         self,
         database: Database,
         host: PluginHost,
-        engine: Engine,
+        answers: Answers,
         images: Images,
         models: ModelStore,
     ) -> None:
         self._database = database
         self._host = host
-        self._engine = engine
+        self._answers = answers
         self._images = images
         self._models = models
 
@@ -88,9 +92,15 @@ class ImageVectors:
         image = await self._images.get(principal, image_id)
         if not tasks:
             return []
-        content = await self._images.content(image)
+        analyzed = await self._answers.analyze(
+            partial(self._images.opened, image),
+            tasks,
+            company_id=principal.company_id,
+            content_sha256=image.sha256,
+            info=stored_info(image, DecodeOptions()),
+        )
         found: list[ImageVector] = []
-        for outcome in (await self._engine.analyze(content, tasks)).outcomes:
+        for outcome in analyzed.outcomes:
             if outcome.error is not None:
                 raise outcome.error
             # The operation was seen to give embeddings when the collection was made.

@@ -6,7 +6,8 @@ import binascii
 import hashlib
 import io
 import unicodedata
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath, PureWindowsPath
@@ -16,6 +17,7 @@ from sqlalchemy import ColumnElement, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from opsin.core.access import Principal
+from opsin.core.content_digest import content_name
 from opsin.core.datasets import require_dataset
 from opsin.core.engine import Engine
 from opsin.core.errors import BlobNotFound, InvalidInput, NotFound, TooLarge
@@ -85,7 +87,8 @@ class Images:
         async with self._database.read() as connection:
             await require_dataset(connection, principal, new.dataset_id)
         sha256, size = await asyncio.to_thread(_digest, file, self._limits.max_bytes)
-        info = (await self._engine.decode(file)).info
+        name = content_name(principal.company_id, sha256)  # it may be analysed next
+        info = (await self._engine.decode(file, content=name)).info
         key = content_key(sha256)
         await self._put(key, file, info)
         values = _values(principal, new, info, sha256, size)
@@ -148,9 +151,16 @@ class Images:
             raise BlobNotFound("the stored picture is damaged: it is not what was taken in")
         return content
 
-    def stream(self, image: Image) -> AsyncGenerator[bytes, None]:
-        """The stored bytes, a chunk at a time."""
-        return self._blobs.open(content_key(image.sha256))
+    @asynccontextmanager
+    async def opened(self, image: Image) -> AsyncIterator[bytes]:
+        """The same, read only when it is entered."""
+        yield await self.content(image)
+
+    def stream(
+        self, image: Image, start: int = 0, end: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """The stored bytes from `start` to `end` (exclusive), a chunk at a time."""
+        return self._blobs.open(content_key(image.sha256), start=start, end=end)
 
     async def thumbnail(self, image: Image, width: int, height: int) -> tuple[bytes, str]:
         """A copy that fits into `width` x `height` pixels, and its content type."""

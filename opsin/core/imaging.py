@@ -15,6 +15,7 @@ from opsin.core.image_opening import (
     Source,
     open_image,
 )
+from opsin.core.image_preprocessing import Preprocessing
 from opsin.core.image_samples import AlphaMode, rgb_pixels
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "DecodedImage",
     "ImageInfo",
     "ImageLimits",
+    "Preprocessing",
     "Source",
     "crop",
     "decode",

@@ -4,14 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import IO
 
 from opsin.core.access import Principal
-from opsin.core.engine import Analyzed, Engine, Task
+from opsin.core.answers import Answers
+from opsin.core.engine import Analyzed, Task
 from opsin.core.errors import InvalidInput, TooLarge
 from opsin.core.fetch import Fetcher
 from opsin.core.images import Images, decode_base64
 from opsin.core.imaging import DecodeOptions
+from opsin.core.referring import ReferenceStore, with_references
+from opsin.core.stored_info import stored_info
 
 _DEFAULT_OPTIONS = DecodeOptions()
 
@@ -31,18 +35,20 @@ class Immediate:
 
     def __init__(
         self,
-        engine: Engine,
+        answers: Answers,
         images: Images,
         fetcher: Fetcher,
         *,
         max_bytes: int,
         max_tasks: int,
+        references: ReferenceStore | None = None,
     ) -> None:
-        self._engine = engine
+        self._answers = answers
         self._images = images
         self._fetcher = fetcher
         self._max_bytes = max_bytes
         self._max_tasks = max_tasks
+        self._references = references
 
     async def analyze(
         self,
@@ -60,29 +66,43 @@ class Immediate:
         """
         if len(tasks) > self._max_tasks:
             raise TooLarge(f"At most {self._max_tasks} tasks may be asked at once")
-        async with self._open(principal, source) as picture:
-            return await self._engine.analyze(picture, tasks, options=options, deadline=deadline)
+        tasks = await with_references(tasks, principal.company_id, self._references)
+        if source.image_id is not None:
+            _check_one(source)
+            image = await self._images.get(principal, source.image_id)
+            return await self._answers.analyze(
+                partial(self._images.opened, image),
+                tasks,
+                company_id=principal.company_id,
+                content_sha256=image.sha256,
+                info=stored_info(image, options),
+                options=options,
+                deadline=deadline,
+            )
+        async with self._open(source) as picture:
+            return await self._answers.analyze(
+                picture,
+                tasks,
+                company_id=principal.company_id,
+                options=options,
+                deadline=deadline,
+            )
 
     @asynccontextmanager
-    async def _open(
-        self, principal: Principal, source: PictureSource
-    ) -> AsyncIterator[bytes | IO[bytes]]:
-        given = [
-            name
-            for name in ("file", "url", "base64", "image_id")
-            if getattr(source, name) is not None
-        ]
-        if len(given) != 1:
-            raise InvalidInput("Give exactly one of file, url, base64 and imageId")
+    async def _open(self, source: PictureSource) -> AsyncIterator[bytes | IO[bytes]]:
+        _check_one(source)
         if source.url is not None:
             with await self._fetcher.fetch(source.url) as fetched:
                 yield fetched.file
         elif source.base64 is not None:
             # On a thread: tens of megabytes take long enough for the event loop to be missed.
             yield await asyncio.to_thread(decode_base64, source.base64, self._max_bytes)
-        elif source.image_id is not None:
-            image = await self._images.get(principal, source.image_id)
-            yield await self._images.content(image)
         else:
             assert source.file is not None  # exactly one is given
             yield source.file
+
+
+def _check_one(source: PictureSource) -> None:
+    given = [source.file, source.url, source.base64, source.image_id]
+    if sum(one is not None for one in given) != 1:
+        raise InvalidInput("Give exactly one of file, url, base64 and imageId")

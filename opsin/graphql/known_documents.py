@@ -1,0 +1,49 @@
+"""Documents that clients send again and again: parsed and validated once."""
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from graphql import DocumentNode
+from strawberry.extensions import SchemaExtension
+
+from opsin.core.engine.bounded_cache import BoundedCache
+
+Documents: TypeAlias = BoundedCache[str, DocumentNode]
+"""Valid documents of one schema by their text, bounded by characters."""
+
+_MOST_CHARACTERS = 256 * 1024
+"""Of all texts together; a parsed document takes some hundred bytes for each."""
+_LONGEST = 16 * 1024
+
+
+def no_documents() -> Documents:
+    """For a new schema."""
+    return BoundedCache(_MOST_CHARACTERS)
+
+
+class KnownDocuments(SchemaExtension):
+    """Takes a valid document as it was parsed before; comes before other extensions.
+
+    What depends on more than the document, such as which of its operations is meant, is for those.
+    """
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+        self._is_known = False
+
+    def on_parse(self) -> Iterator[None]:
+        context = self.execution_context
+        if context.query and (known := self._documents.get(context.query)) is not None:
+            self._is_known = True
+            context.graphql_document = known
+        yield
+
+    def on_validate(self) -> Iterator[None]:
+        context = self.execution_context
+        if self._is_known:
+            context.pre_execution_errors = []  # there are none, and none are looked for
+        yield
+        query, document = context.query, context.graphql_document
+        valid = document is not None and not context.pre_execution_errors and not self._is_known
+        if valid and document is not None and query and len(query) <= _LONGEST:
+            self._documents.put(query, document, len(query))
