@@ -4,7 +4,7 @@ import json
 import os
 import platform
 
-from bench import annotations_ingest, face_over_http, queue_drain, startup
+from bench import annotations_ingest, face_over_http, queue_drain, repeats, similarity, startup
 
 
 def main() -> None:
@@ -17,7 +17,9 @@ def main() -> None:
         "startup": startup.main(),
         "face_over_http": face_over_http.main(),
         "queue_drain": queue_drain.main(),
+        "repeats": repeats.main(),
         "annotations_ingest": annotations_ingest.main(),
+        "similarity": similarity.main(),
     }
     print(json.dumps(results, indent=2))
 

@@ -11,7 +11,8 @@ from bench.server import data, new_image, running_server
 
 RUNS = 40
 
-ANALYZE = """mutation($image: ID!) { analyzeImage(input: {imageId: $image,
+ANALYZE = """mutation($image: ID!, $reuse: Boolean! = true) { analyzeImage(input: {
+  imageId: $image, reuse: $reuse,
   tasks: [{run: {detectBoundingBox: {target: PROMINENT_FACE}}}]}) {
     outcomes { status result { ... on BoundingBox { score box { xMin yMin xMax yMax } } } } } }"""
 
@@ -35,7 +36,7 @@ def main() -> list[dict[str, Any]]:
         image = new_image(client, portrait())
 
         def over_http() -> Any:
-            return data(client, ANALYZE, image=image)["analyzeImage"]["outcomes"][0]
+            return data(client, ANALYZE, image=image, reuse=False)["analyzeImage"]["outcomes"][0]
 
         box = over_http()["result"]["box"]
         expected = [int(side) for side in direct()[0][0]]

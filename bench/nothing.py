@@ -29,6 +29,7 @@ class DoNothing(Operation[Params, Nothing]):
     version = "1"
     description = "Does nothing, quickly."
     result = Nothing
+    deterministic = False  # so that each is run: the queue is measured, not the kept answers
 
     def load(self, context: LoadContext) -> NothingRunner:
         return NothingRunner()
