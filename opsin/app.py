@@ -25,7 +25,7 @@ from opsin.graphql.limits import Limits
 from opsin.graphql.schema import build_schema
 from opsin.settings import Settings, load_settings
 from opsin.web.body_limit import BodyLimit
-from opsin.web.files import ImageFiles
+from opsin.web.files import Files
 from opsin.web.graphiql_page import STATIC_DIR
 from opsin.web.http_errors import answer_error
 
@@ -42,6 +42,7 @@ def create_app(
     settings = settings or load_settings()
     settings.check_exposure()
     parts = assemble(settings, more_plugins)
+    use_cases = parts.use_cases
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -53,7 +54,7 @@ def create_app(
             Route("/", _to_graphiql),
             Route("/health", _health),
             *_graphql(settings, parts),
-            *ImageFiles(parts.use_cases.images, parts.use_cases.links).routes(),
+            *Files(use_cases.images, use_cases.artifacts, use_cases.links).routes(),
         ],
         middleware=_middleware(settings),
         exception_handlers={OpsinError: answer_error},
@@ -103,7 +104,8 @@ def _middleware(settings: Settings) -> list[Middleware]:
 
 @asynccontextmanager
 async def _background(settings: Settings, parts: Parts) -> AsyncIterator[None]:
-    """The worker and the sweeper, for as long as the server runs."""
+    """The worker and the sweeper, for as long as the server runs; first, the models to warm."""
+    parts.use_cases.engine.preload(settings.warm)
     tasks = [asyncio.create_task(_sweep(parts))]
     if settings.worker:
         tasks.append(asyncio.create_task(parts.worker.run()))

@@ -10,22 +10,35 @@ from opsin.core.access import Access
 from opsin.core.analyses import Analyses
 from opsin.core.analysis_queue import AnalysisQueue
 from opsin.core.annotations import Annotations
+from opsin.core.answers import Answers
+from opsin.core.artifacts import Artifacts
 from opsin.core.availability import Availability
 from opsin.core.blob_sweep import BlobSweep
+from opsin.core.classifiers import Classifiers
+from opsin.core.collections import Collections
 from opsin.core.datasets import Datasets
-from opsin.core.engine import Engine
+from opsin.core.earlier_results import EarlierResults
+from opsin.core.engine import Engine, check_names
+from opsin.core.enrolment import Enrolment
 from opsin.core.events import Events
 from opsin.core.fetch import Fetcher
+from opsin.core.image_vectors import ImageVectors
 from opsin.core.images import Images
 from opsin.core.imaging import ImageLimits
 from opsin.core.immediate import Immediate
 from opsin.core.links import Links, load_or_create_secret
 from opsin.core.model_configuration import ModelConfiguration
 from opsin.core.model_hub import Hub
+from opsin.core.model_identities import ModelIdentities
 from opsin.core.model_inventory import ModelInventory
 from opsin.core.model_store import ModelStore
+from opsin.core.near_duplicates import NearDuplicates
 from opsin.core.plugin_host import PluginHost, PluginSource
+from opsin.core.references import References
+from opsin.core.result_keys import ResultKeys
+from opsin.core.similar_images import SimilarImages
 from opsin.core.use_cases import UseCases
+from opsin.core.vector_search import VectorSearch
 from opsin.core.worker import Worker
 from opsin.graphql.schema import reserved_type_names
 from opsin.graphql.trial import check_types
@@ -36,7 +49,18 @@ from opsin.storage.schema import upgrade
 
 BUILTIN_PLUGINS = tuple(
     PluginSource(name, f"opsin.plugins.{name}.plugin", "opsin", __version__)
-    for name in ("bbox", "quality", "colors", "phash")
+    for name in (
+        "bbox",
+        "clip",
+        "dino",
+        "quality",
+        "colors",
+        "phash",
+        "saliency",
+        "classify",
+        "cetacean",
+        "caption",
+    )
 )
 
 
@@ -92,12 +116,18 @@ def open_models(settings: Settings, host: PluginHost) -> ModelStore:
         configuration=configuration,
         hub=Hub(settings.hub_url, settings.hub_token),
     )
-    # A table may be for a plugin that is disabled or has failed: that must not stop the others.
-    ModelInventory(store, host).check(strict=not host.failures and not settings.disabled_plugins)
+    ModelInventory(store, host).check(strict=_is_whole(settings, host))
     return store
 
 
+def _is_whole(settings: Settings, host: PluginHost) -> bool:
+    """Whether every plugin is there: what is said of one that is not must not stop the others."""
+    return not host.failures and not settings.disabled_plugins
+
+
 def build_engine(settings: Settings, host: PluginHost, models: ModelStore) -> Engine:
+    for setting, names in (("OPSIN_PINNED", settings.pinned), ("OPSIN_WARM", settings.warm)):
+        check_names(host, setting, names, strict=_is_whole(settings, host))
     return Engine(
         host,
         models,
@@ -105,6 +135,9 @@ def build_engine(settings: Settings, host: PluginHost, models: ModelStore) -> En
         limits=image_limits(settings),
         queue_limit=settings.queue_limit,
         cpu_threads=settings.cpu_threads,
+        device_memory=settings.device_memory,
+        pinned=settings.pinned,
+        picture_cache=settings.picture_cache_bytes,
     )
 
 
@@ -122,25 +155,47 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
         allow=settings.fetch_allow,
     )
     images = Images(database, blobs, engine, fetcher, image_limits(settings))
+    references = References(database, host)
+    answers = Answers(
+        engine,
+        ResultKeys(host, ModelIdentities(models)),
+        EarlierResults(database),
+        image_limits(settings),
+        memory_bytes=settings.result_cache_bytes,
+    )
     use_cases = UseCases(
         access=Access(database, mode=settings.auth),
         analyses=Analyses(database, max_tasks=settings.max_tasks),
         annotations=Annotations(database, max_annotations=settings.max_annotations),
+        answers=answers,
+        artifacts=Artifacts(database, blobs),
         availability=Availability(host, models),
+        classifiers=Classifiers(database),
+        collections=Collections(database, host),
         database=database,
         datasets=Datasets(database),
         engine=engine,
+        enrolment=Enrolment(database, ImageVectors(database, host, answers, images, models)),
         events=Events(database, poll_seconds=settings.poll_seconds),
         host=host,
         images=images,
         immediate=Immediate(
-            engine,
+            answers,
             images,
             fetcher,
             max_bytes=settings.max_upload_bytes,
             max_tasks=settings.max_tasks,
+            references=references,
         ),
         links=Links(_secret(settings)),
+        near_duplicates=NearDuplicates(database, host),
+        references=references,
+        similar_images=SimilarImages(
+            database,
+            host,
+            engine,
+            VectorSearch(database, cache_bytes=settings.vector_cache_bytes),
+        ),
     )
     return Parts(
         use_cases,
@@ -154,16 +209,19 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
 
 def _worker(settings: Settings, use_cases: UseCases) -> Worker:
     lease = timedelta(seconds=settings.lease_seconds)
-    queue = AnalysisQueue(use_cases.database, lease=lease, max_attempts=settings.max_attempts)
+    queue = AnalysisQueue(
+        use_cases.database, use_cases.artifacts, lease=lease, max_attempts=settings.max_attempts
+    )
     return Worker(
         queue,
         use_cases.images,
-        use_cases.engine,
+        use_cases.answers,
         use_cases.host,
         use_cases.database.committed,
         batch=settings.worker_batch,
         lease=lease,
         poll_seconds=settings.poll_seconds,
+        references=use_cases.references,
     )
 
 

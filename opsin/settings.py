@@ -70,6 +70,21 @@ class Settings(BaseSettings):
     device: str = Field("auto", description="`auto`, `cpu`, `cuda` or `cuda:N`")
     queue_limit: int = Field(4096, ge=1, description="items waiting in the engine before 503")
     cpu_threads: int | None = Field(None, ge=1, description="decoding threads; default: all cores")
+    device_memory: str | None = Field(
+        None, description="what models may take of a device: `12GB`, `80%`; default: see below"
+    )
+    pinned: CommaList = Field(
+        (), description="operations and region finders that are never evicted from memory"
+    )
+    warm: CommaList = Field(
+        (), description="operations and region finders that are loaded at the start"
+    )
+    picture_cache_bytes: int = Field(
+        256 * 2**20, ge=0, description="decoded pictures kept for the next asker; 0 keeps none"
+    )
+    result_cache_bytes: int = Field(
+        64 * 2**20, ge=0, description="results kept in memory beside the database; 0 keeps none"
+    )
     models: Path | None = Field(
         None, description="TOML file that says which models serve which operations"
     )
@@ -85,6 +100,10 @@ class Settings(BaseSettings):
     trace_plugins: bool = Field(False, description="log every hook call and what it gave")
     plugin_options: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description='JSON, by plugin: `{"bbox": {...}}`'
+    )
+
+    vector_cache_bytes: int = Field(
+        256 * 2**20, ge=0, description="embeddings kept in memory for searches without pgvector"
     )
 
     max_upload_bytes: int = Field(50 * 2**20, ge=1, description="largest picture accepted")

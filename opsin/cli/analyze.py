@@ -70,7 +70,7 @@ def analyze(
     if len(tasks) > settings.max_tasks:
         raise TooLarge(f"at most {settings.max_tasks} tasks may be asked at once")
     engine = build_engine(settings, host, store)
-    analyzed = event_loop.run(_run(settings, engine, images, tasks))
+    analyzed = event_loop.run(run_tasks(settings, engine, images, tasks))
     if as_json:
         print_json({"images": [describe(image) for image in analyzed]})
     else:
@@ -112,7 +112,7 @@ def _every(host: "PluginHost", availability: "Availability") -> list["Task"]:
     return tasks
 
 
-async def _run(
+async def run_tasks(
     settings: "Settings", engine: "Engine", names: Sequence[str], tasks: Sequence["Task"]
 ) -> list[AnalyzedImage]:
     """The pictures in their order, some of them worked on at once."""

@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from opsin import __version__
-from opsin.cli import analyze, db, demo, keys, logs, models, operations, output, plugins, serve
+from opsin.cli import (
+    analyze,
+    calibrate,
+    classifiers,
+    db,
+    demo,
+    galleries,
+    keys,
+    logs,
+    models,
+    operations,
+    output,
+    plugins,
+    serve,
+)
 from opsin.cli import worker as worker_command
 from opsin.cli.exit_codes import ExitCode, exit_code_of
 from opsin.core.errors import OpsinError
@@ -24,9 +38,12 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("analyze")(analyze.analyze)
+app.command("calibrate")(calibrate.calibrate)
 app.command("operations")(operations.operations)
 app.command("worker")(worker_command.worker)
 app.add_typer(models.app, name="models")
+app.add_typer(classifiers.app, name="classifiers")
+app.add_typer(galleries.app, name="galleries")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(keys.app, name="keys")
 app.add_typer(db.app, name="db")

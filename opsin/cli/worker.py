@@ -37,6 +37,7 @@ async def _run(settings: "Settings") -> None:
 
     async with assemble(settings).running() as parts:
         event_loop.spare_collector()
+        parts.use_cases.engine.preload(settings.warm)
         say("working; Ctrl-C stops")
         await parts.worker.run()
 

@@ -114,6 +114,23 @@ class AddressPolicy:
         if port not in self._ports and all(entry.port != port for entry in self._allow):
             raise AddressNotAllowed(NOT_ALLOWED)
 
+    def names(self, host: str, port: int) -> bool:
+        """Whether the allow-list has this very host name or address, wherever a name may lead."""
+        host = host.lower().rstrip(".")
+        try:
+            address = ip_address(host.strip("[]"))
+        except ValueError:
+            address = None
+        return any(
+            (port in self._ports if entry.port is None else entry.port == port)
+            and (
+                host == entry.host
+                if entry.network is None
+                else address is not None and address in entry.network
+            )
+            for entry in self._allow
+        )
+
     def check(self, host: str, port: int, addresses: Iterable[str]) -> list[Address]:
         """The addresses of a host, if every one of them may be connected to."""
         found = [ip_address(address) for address in addresses]

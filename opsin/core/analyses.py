@@ -17,6 +17,7 @@ from opsin.core.images import require_image
 from opsin.core.lifecycle import AnalysisStatus, Change
 from opsin.core.pages import Listing
 from opsin.core.records import Analysis, columns_of, from_values, to_record
+from opsin.core.storable import storable_text
 from opsin.storage.database import Database, Transaction
 from opsin.storage.event_log import NewEvent
 from opsin.storage.ids import canonical_id, new_id, new_ids
@@ -113,6 +114,7 @@ class Analyses:
                     | {"target": task.target.value},
                     "status": AnalysisStatus.QUEUED.value,
                     "priority": priority,
+                    "reuse": task.reuse,
                     "attempts": 0,
                     "available_at": now,
                     "created_at": now,
@@ -146,6 +148,7 @@ class Analyses:
                 "provenance": new.provenance,
                 "status": AnalysisStatus.QUEUED.value,
                 "priority": new.priority,
+                "reuse": False,
                 "attempts": 0,
                 "available_at": now,
                 "created_at": now,
@@ -246,13 +249,22 @@ def status_event(
     analysis: Analysis, status: AnalysisStatus, data: dict[str, Any] | None = None
 ) -> NewEvent:
     """The event that tells of an analysis entering `status`."""
+    return _event(status.lower(), analysis, status, data or {})
+
+
+def progress_event(analysis: Analysis, text: str) -> NewEvent:
+    """The event that tells what a running analysis has written so far."""
+    return _event("progress", analysis, AnalysisStatus.PROCESSING, {"text": storable_text(text)})
+
+
+def _event(kind: str, analysis: Analysis, status: AnalysisStatus, data: dict[str, Any]) -> NewEvent:
     return NewEvent(
-        f"analysis.{status.lower()}",
+        f"analysis.{kind}",
         analysis.company_id,
         dataset_id=analysis.dataset_id,
         image_id=analysis.image_id,
         analysis_id=analysis.id,
-        data={"status": status.value} | (data or {}),
+        data={"status": status.value} | data,
     )
 
 

@@ -20,12 +20,14 @@ from opsin.core.addresses import (
     Resolver,
     SystemResolver,
 )
-from opsin.core.errors import FetchFailed, InvalidInput, StorageError, TooLarge
+from opsin.core.errors import AddressNotAllowed, FetchFailed, InvalidInput, StorageError, TooLarge
 
 _File: TypeAlias = "SpooledTemporaryFile[bytes]"
 
 DEFAULT_MAX_BYTES: Final = 32 * 1024 * 1024
 DEFAULT_SECONDS: Final = 30.0
+IMAGES: Final = "image/*, */*;q=0.1"
+"""What a fetcher of images accepts: whatever is not plainly something else."""
 
 _MAX_URL_CHARACTERS = 8192
 _MAX_REDIRECTS = 3
@@ -81,7 +83,9 @@ class Fetcher:
     """Fetches `http` and `https` URLs; uses no proxy, no cookie and nothing of the environment.
 
     `allow` opens further destinations (see `AllowedDestination.parse`).  `timeout` in seconds
-    holds for the whole fetch: names, connections, redirects and body.
+    holds for the whole fetch: names, connections, redirects and body.  `accept` is what servers are
+    told; only a fetcher of images refuses other content types.  Without `plain_http`, hosts that
+    `allow` does not name are asked by TLS alone, at every redirect.
     """
 
     def __init__(
@@ -93,11 +97,16 @@ class Fetcher:
         ports: Iterable[int] = WEB_PORTS,
         resolver: Resolver | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        accept: str = IMAGES,
+        plain_http: bool = True,
     ) -> None:
+        self._accept = accept
+        self._plain_http = plain_http
         self._max_bytes = max_bytes
         self._timeout = timeout
         self._resolver = resolver or SystemResolver()
-        self._network = GuardedNetwork(AddressPolicy(allow, ports), self._resolver)
+        self._policy = AddressPolicy(allow, ports)
+        self._network = GuardedNetwork(self._policy, self._resolver)
         # Made once: reading the certificate authorities takes tens of milliseconds.
         self._ssl_context = ssl_context or httpcore.default_ssl_context()
 
@@ -135,6 +144,8 @@ class Fetcher:
     async def _get(self, url: httpx.URL, file: _File) -> FetchedFile | httpx.URL:
         """The file, or where the server redirects to."""
         port = _DEFAULT_PORTS[url.scheme] if url.port is None else url.port
+        if url.scheme == "http" and not self._plain_http and not self._policy.names(url.host, port):
+            raise AddressNotAllowed("plain http is only for hosts that are allowed by name")
         target = httpcore.URL(
             scheme=url.raw_scheme, host=url.raw_host, port=port, target=url.raw_path
         )
@@ -149,7 +160,7 @@ class Fetcher:
                 headers={
                     "Host": url.netloc,
                     "User-Agent": "opsin",
-                    "Accept": "image/*, */*;q=0.1",
+                    "Accept": self._accept,
                     "Accept-Encoding": "identity",
                     "Connection": "close",
                 },
@@ -171,7 +182,8 @@ class Fetcher:
             return FetchedFile(file, size, str(url), content_type, _filename(url, headers))
 
     def _check_headers(self, headers: dict[str, str], content_type: str | None) -> None:
-        if content_type is not None and _NOT_AN_IMAGE.fullmatch(content_type):
+        wants_image = self._accept == IMAGES
+        if wants_image and content_type is not None and _NOT_AN_IMAGE.fullmatch(content_type):
             raise FetchFailed("the URL does not lead to an image")
         # Not asked for, and a few kilobytes of it could unpack to gigabytes.
         if headers.get("content-encoding", "").strip().lower() not in ("", "identity"):

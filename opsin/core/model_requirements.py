@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
+from opsin.core.errors import ConfigurationError
+
 MANIFEST = "opsin-model.json"
 """The file that a kept folder is described by, beside its files."""
 FINGERPRINTS = "fingerprints.json"
@@ -80,6 +82,8 @@ class ModelRequirement:
     origin: Origin
     licence: str
     size_bytes: int | None = None
+    remedy: str | None = None
+    """What to do where they are missing, when pulling them is not all: to convert them first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,19 @@ class LocatedModel:
     paths: tuple[Path, ...]
     fingerprint: str
     folder: Path | None = None
+
+    @property
+    def weights(self) -> tuple[Path, ...]:
+        """The safetensors among the files, and their index where there is one."""
+        endings = (".safetensors", ".safetensors.index.json")
+        return tuple(path for path in self.paths if path.name.endswith(endings))
+
+    def file(self, name: str) -> Path:
+        """The file of that name; ConfigurationError when it is not among those asked for."""
+        for path in self.paths:
+            if path.name == name:
+                return path
+        raise ConfigurationError(f"{self.requirement.name!r} has no {name} among its files")
 
 
 def requirement_problem(requirement: ModelRequirement) -> str | None:

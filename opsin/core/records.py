@@ -105,6 +105,8 @@ class Analysis:
     started_at: datetime | None
     completed_at: datetime | None
     updated_at: datetime
+    reuse: bool
+    """Whether what was computed before may be its result."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "status", AnalysisStatus(self.status))
@@ -136,6 +138,48 @@ class Artifact:
     sha256: str | None
     created_at: datetime
     stored_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    id: str
+    company_id: str
+    key: str
+    name: str
+    description: str
+    inputs: list[dict[str, Any]]
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionMember:
+    """A member without its vector."""
+
+    id: str
+    company_id: str
+    collection_id: str
+    label: str
+    source_key: str | None
+    image_id: str | None
+    attributes: dict[str, Any]
+    model_fingerprints: list[str]
+    dimensions: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredClassifier:
+    """A classifier without its document."""
+
+    id: str
+    company_id: str
+    collection_id: str
+    digest: str
+    score: float | None
+    metrics: dict[str, Any]
+    is_best: bool
+    created_at: datetime
 
 
 Record = TypeVar("Record")

@@ -12,15 +12,16 @@ from opsin.core import annotations as core_annotations
 from opsin.core import images as core_images
 from opsin.core import records
 from opsin.core.analyses import AnalysisFilter
+from opsin.core.artifacts import LISTING as ARTIFACTS
 from opsin.core.errors import NotFound
 from opsin.core.lifecycle import AnalysisStatus
 from opsin.core.pages import Listing, Order
-from opsin.graphql.annotations import ARTIFACTS, Annotation, AnnotationFilterInput, Artifact
+from opsin.graphql.annotations import Annotation, AnnotationFilterInput, Artifact
 from opsin.graphql.connections import DEFAULT_PAGE, Connection, Source, page_request
 from opsin.graphql.context import Info
 from opsin.graphql.given import plain_text
 from opsin.graphql.nodes import Node
-from opsin.graphql.results import PendingResult, stored_result
+from opsin.graphql.results import PendingResult, read_result
 
 if TYPE_CHECKING:
     from opsin.graphql.images import Image
@@ -76,8 +77,8 @@ class Analysis(Node):
         )
 
     @strawberry.field(description="What the operation found; null until it is COMPLETED.")
-    def result(self, info: Info) -> PendingResult | None:
-        return stored_result(info.context.use_cases.host, self.record)
+    async def result(self, info: Info) -> PendingResult | None:
+        return await read_result(info, self.record)
 
     @strawberry.field
     async def image(

@@ -1,6 +1,10 @@
 """The mutations that ask for operations: their inputs depend on which operations there are."""
 
+import asyncio
+import base64
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from enum import Enum
 from typing import Any
 
@@ -9,7 +13,8 @@ from starlette.datastructures import UploadFile
 from strawberry.scalars import JSON
 
 from opsin.core.annotations import validate_annotations
-from opsin.core.contract import Annotation, Result
+from opsin.core.artifacts import validate_artifacts
+from opsin.core.contract import Annotation, ProducedArtifact, Result
 from opsin.core.engine import Outcome, Task, make_task
 from opsin.core.errors import InvalidInput, InvalidParams, OperationFailed, OpsinError
 from opsin.core.imaging import ImageInfo
@@ -22,6 +27,8 @@ from opsin.graphql.inputs import chosen
 from opsin.graphql.results import PendingResult
 
 log = logging.getLogger(__name__)
+
+_REUSE = "Whether a result that was computed before may be taken; false computes it anew."
 
 
 @strawberry.enum(description="How one task ended.")
@@ -37,6 +44,7 @@ class Finding:
     class_name: str | None
     confidence: float | None
     data: JSON
+    storage_path: str | None = strawberry.field(description="The artifact that holds the rest.")
 
     @classmethod
     def of(cls, annotation: Annotation) -> "Finding":
@@ -45,7 +53,27 @@ class Finding:
             class_name=annotation.class_name,
             confidence=annotation.confidence,
             data=JSON(annotation.data),
+            storage_path=annotation.storage_path,
         )
+
+
+@strawberry.type(description="A file of a result, not stored.")
+class ProducedFile:
+    name: str
+    content_type: str
+    size_bytes: float
+    file: strawberry.Private[ProducedArtifact]
+
+    @classmethod
+    def of(cls, file: ProducedArtifact) -> "ProducedFile":
+        size = len(file.content)
+        return cls(name=file.name, content_type=file.content_type, size_bytes=size, file=file)
+
+    @strawberry.field(description="Its content.")
+    async def base64(self) -> str:
+        # On a thread: tens of megabytes take long enough for the event loop to be missed.
+        encoded = await asyncio.to_thread(base64.b64encode, self.file.content)
+        return encoded.decode("ascii")
 
 
 @strawberry.type(description="What came of one task.")
@@ -57,11 +85,14 @@ class TaskOutcome:
     error_message: str | None
     provenance: JSON
     annotations: list[Finding]
+    artifacts: list[ProducedFile] = strawberry.field(
+        description="Files of the result, which annotations name by their `storagePath`."
+    )
     found: strawberry.Private[Result | None]
 
     @classmethod
     def of(cls, outcome: Outcome) -> "TaskOutcome":
-        result, annotations, error = _shown(outcome)
+        result, annotations, artifacts, error = _shown(outcome)
         return cls(
             task_id=strawberry.ID(outcome.task.task_id),
             operation=outcome.task.operation.name,
@@ -70,6 +101,7 @@ class TaskOutcome:
             error_message=error.message if error else None,
             provenance=JSON(outcome.provenance.as_json()),
             annotations=[Finding.of(annotation) for annotation in annotations],
+            artifacts=[ProducedFile.of(file) for file in artifacts],
             found=result,
         )
 
@@ -124,6 +156,7 @@ def analysis_mutations(host: PluginHost, operation_input: Any) -> type:
         image_id: strawberry.ID
         tasks: list[TaskInput]
         priority: int = 0
+        reuse: bool = strawberry.field(default=True, description=_REUSE)
 
     @strawberry.input(description="Give exactly one of file, url, base64 and imageId.")
     class AnalyzeImageInput:
@@ -132,6 +165,7 @@ def analysis_mutations(host: PluginHost, operation_input: Any) -> type:
         url: str | None = None
         base64: str | None = None
         image_id: strawberry.ID | None = None
+        reuse: bool = strawberry.field(default=True, description=_REUSE)
 
     @strawberry.type
     class AnalysisMutation:
@@ -140,7 +174,7 @@ def analysis_mutations(host: PluginHost, operation_input: Any) -> type:
             made = await info.context.use_cases.analyses.ask(
                 info.context.principal,
                 input.image_id,
-                _tasks(host, input.tasks),
+                _tasks(host, input.tasks, reuse=input.reuse),
                 priority=input.priority,
             )
             return [Analysis.of(record) for record in made]
@@ -155,7 +189,7 @@ def analysis_mutations(host: PluginHost, operation_input: Any) -> type:
                     base64=input.base64,
                     image_id=input.image_id,
                 ),
-                _tasks(host, input.tasks),
+                _tasks(host, input.tasks, reuse=input.reuse),
             )
             return AnalyzeImageResult(
                 picture=Picture.of(analyzed.info),
@@ -165,29 +199,34 @@ def analysis_mutations(host: PluginHost, operation_input: Any) -> type:
     return AnalysisMutation
 
 
-def _shown(outcome: Outcome) -> tuple[Result | None, list[Annotation], OpsinError | None]:
-    """Result, annotations and error, held to what a stored analysis must keep to."""
+def _shown(
+    outcome: Outcome,
+) -> tuple[Result | None, Sequence[Annotation], Sequence[ProducedArtifact], OpsinError | None]:
+    """Result, annotations, files and error, held to what a stored analysis must keep to."""
     result = outcome.result
     if result is None:
-        return None, [], outcome.error
+        return None, [], [], outcome.error
     try:
         values = result.model_dump(mode="json")
         check_json(values, "the result")
         found = validate_annotations(list(result.annotations()))
+        files = validate_artifacts(result.artifacts())
         declared = outcome.task.operation.result
         # GraphQL knows the declared class only; an operation may give a subclass of its own.
-        return result if type(result) is declared else declared.model_validate(values), found, None
+        shown = result if type(result) is declared else declared.model_validate(values)
+        return shown, found, files, None
     # The plugin's code: not even a sys.exit of its own may pass.
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         log.exception("the result of %s cannot be shown", outcome.task.operation.name)
         reason = error.message if isinstance(error, InvalidInput) else type(error).__name__
-        return None, [], OperationFailed(f"The result cannot be used: {reason}")
+        return None, [], [], OperationFailed(f"The result cannot be used: {reason}")
 
 
-def _tasks(host: PluginHost, inputs: list[Any]) -> list[Task]:
-    return [_task(host, str(index), given) for index, given in enumerate(inputs)]
+def _tasks(host: PluginHost, inputs: list[Any], *, reuse: bool) -> list[Task]:
+    tasks = [_task(host, str(index), given) for index, given in enumerate(inputs)]
+    return [replace(task, reuse=reuse) for task in tasks]
 
 
 def _task(host: PluginHost, number: str, given: Any) -> Task:

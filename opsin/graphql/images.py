@@ -1,7 +1,7 @@
 """Datasets, subjects, batches and images as GraphQL shows them."""
 
 import dataclasses
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any, Self
 
 import strawberry
@@ -19,6 +19,7 @@ from opsin.graphql.connections import DEFAULT_PAGE, Connection, Source, page_req
 from opsin.graphql.context import Info
 from opsin.graphql.given import plain_text
 from opsin.graphql.nodes import Node
+from opsin.graphql.signed_links import signed_link
 from opsin.storage.ids import canonical_id
 from opsin.storage.tables import batches, datasets, images, subjects
 
@@ -28,7 +29,6 @@ DATASET_ANALYSES = Listing(
     core_analyses.LISTING.table, core_analyses.LISTING.record, parent="dataset_id"
 )
 
-_LINK_HOURS = 2
 _LARGEST_THUMBNAIL = 2048
 
 
@@ -97,13 +97,14 @@ class Image(Node):
 
     @strawberry.field(description="Where the file is for the next hours, without further rights.")
     def url(self, info: Info) -> str:
-        return _link(info, f"/images/{self.id}/content")
+        return signed_link(info, f"/images/{self.id}/content")
 
     @strawberry.field(description="A smaller copy that fits into the given sides.")
     def thumbnail_url(self, info: Info, width: int = 256, height: int = 256) -> str:
         if not (1 <= width <= _LARGEST_THUMBNAIL and 1 <= height <= _LARGEST_THUMBNAIL):
             raise InvalidInput(f"width and height must be from 1 to {_LARGEST_THUMBNAIL}")
-        return _link(info, f"/images/{self.id}/thumbnail", width=str(width), height=str(height))
+        sides = {"width": str(width), "height": str(height)}
+        return signed_link(info, f"/images/{self.id}/thumbnail", **sides)
 
     @strawberry.field
     async def dataset(
@@ -226,14 +227,6 @@ async def read_images(
         info.context, core.LISTING, wanted.conditions(), dataclasses.astuple(wanted), parent_id
     )
     return await Connection[Image].read(source, page_request(info, first, after), Image.of)
-
-
-def _link(info: Info, path: str, **parameters: str) -> str:
-    """A signed address; it changes once an hour only, so that browsers can keep what it names."""
-    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    expires_at = hour + timedelta(hours=_LINK_HOURS)
-    links = info.context.use_cases.links
-    return info.context.base_url + links.sign(path, expires_at=expires_at, **parameters)
 
 
 async def _optional(info: Info, listing: Listing[Any], identity: str | None, kind: Any) -> Any:

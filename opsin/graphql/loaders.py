@@ -7,6 +7,8 @@ from sqlalchemy import ColumnElement, select
 from strawberry.dataloader import DataLoader
 
 from opsin.core.access import Principal
+from opsin.core.collections import read_label_counts
+from opsin.core.embeddings import read_vectors
 from opsin.core.pages import Listing, Page, PageRequest, read_pages, read_totals
 from opsin.core.records import columns_of, to_record
 from opsin.storage.database import Database
@@ -79,6 +81,28 @@ class Loaders:
         """All children of a parent, for lists that are short by nature."""
         page = await self.page(listing, parent_id, [], None, PageRequest(first=1000))
         return list(page.records)
+
+    async def vector(self, analysis_id: str) -> tuple[float, ...] | None:
+        """The vector of an embedding; None when the analysis is not the caller's or has none."""
+
+        async def load(ids: list[str]) -> list[tuple[float, ...] | None]:
+            async with self._database.read() as connection:
+                found = await read_vectors(connection, self._principal.company_id, ids)
+            return [found.get(identity) for identity in ids]
+
+        vector: tuple[float, ...] | None = await self._loader("vector", load).load(analysis_id)
+        return vector
+
+    async def labels(self, collection_id: str) -> dict[str, int]:
+        """The labels of a collection with the number of their members."""
+
+        async def load(ids: list[str]) -> list[dict[str, int]]:
+            async with self._database.read() as connection:
+                counts = await read_label_counts(connection, self._principal.company_id, ids)
+            return [counts[identity] for identity in ids]
+
+        counts: dict[str, int] = await self._loader("labels", load).load(collection_id)
+        return counts
 
     def _mine(
         self, listing: Listing[Any], conditions: Sequence[ColumnElement[bool]]

@@ -5,7 +5,7 @@ from typing import Any, Self
 import strawberry
 from strawberry.scalars import JSON
 
-from opsin.core.contract import ModelRequirement, Target
+from opsin.core.contract import ModelRequirement
 from opsin.core.plugin_host import (
     PluginFailure as Failure,
 )
@@ -15,8 +15,7 @@ from opsin.core.plugin_host import (
 )
 from opsin.core.use_cases import UseCases
 from opsin.graphql.context import Info
-
-strawberry.enum(Target, description="Which part of the picture an operation looks at.")
+from opsin.graphql.targets import Target
 
 
 @strawberry.type(description="Weights that an operation or a region finder needs.")

@@ -8,12 +8,15 @@ from sqlalchemy import literal, select, union_all
 
 from opsin.core import analyses as core_analyses
 from opsin.core import annotations as core_annotations
+from opsin.core import artifacts as core_artifacts
+from opsin.core import collections as core_collections
 from opsin.core import datasets as core_datasets
 from opsin.core import images as core_images
 from opsin.core import records
 from opsin.core.pages import Listing
 from opsin.graphql.analyses import Analysis, AnalysisFilterInput, AnalysisOrder, read_analyses
-from opsin.graphql.annotations import ARTIFACTS, Annotation, Artifact
+from opsin.graphql.annotations import Annotation, Artifact
+from opsin.graphql.collections import Classifier, Collection, CollectionMember
 from opsin.graphql.connections import DEFAULT_PAGE, Connection, Source, page_request
 from opsin.graphql.context import Info
 from opsin.graphql.images import (
@@ -37,9 +40,12 @@ _NODES: dict[str, tuple[Listing[Any], Any]] = {
     "Image": (core_images.LISTING, Image),
     "Analysis": (core_analyses.LISTING, Analysis),
     "Annotation": (core_annotations.LISTING, Annotation),
-    "Artifact": (ARTIFACTS, Artifact),
+    "Artifact": (core_artifacts.LISTING, Artifact),
     "Subject": (SUBJECTS, Subject),
     "Batch": (BATCHES, Batch),
+    "Collection": (core_collections.LISTING, Collection),
+    "CollectionMember": (core_collections.MEMBERS, CollectionMember),
+    "Classifier": (core_collections.CLASSIFIERS, Classifier),
 }
 
 

@@ -21,6 +21,8 @@ from opsin.graphql import (
     analyses,
     analyze,
     annotations,
+    collection_changes,
+    collections,
     connections,
     images,
     mutations,
@@ -28,22 +30,39 @@ from opsin.graphql import (
     operations,
     queries,
     results,
+    similar,
     subscriptions,
 )
 from opsin.graphql.analyze import analysis_mutations
 from opsin.graphql.annotations import Annotation, Artifact
+from opsin.graphql.collection_changes import CollectionMutation
+from opsin.graphql.collections import CollectionQuery
 from opsin.graphql.context import Context
 from opsin.graphql.errors import public_error
 from opsin.graphql.images import Batch, Dataset, Image, Subject
 from opsin.graphql.inputs import OPERATION_INPUT, Inputs
+from opsin.graphql.known_documents import KnownDocuments, no_documents
 from opsin.graphql.limits import DocumentLimits, Limits, OperationChoice
 from opsin.graphql.mutations import Mutation
 from opsin.graphql.queries import Query
 from opsin.graphql.results import RESULT_UNION, PendingResult, result_type_names, result_union
 from opsin.graphql.scalars import NAMES, configuration
+from opsin.graphql.similar import SimilarQuery
 from opsin.graphql.subscriptions import Subscription
 
-_MODULES = (analyses, analyze, annotations, connections, images, mutations, operations, queries)
+_MODULES = (
+    analyses,
+    analyze,
+    annotations,
+    collection_changes,
+    collections,
+    connections,
+    images,
+    mutations,
+    operations,
+    queries,
+    similar,
+)
 _DYNAMIC = frozenset(
     {"AnalyzeInput", "AnalyzeImageInput", "Mutation", OPERATION_INPUT, RESULT_UNION, "TaskInput"}
 )
@@ -105,14 +124,20 @@ class OpsinSchema(strawberry.Schema):
 def build_schema(host: PluginHost, limits: Limits) -> OpsinSchema:
     """The schema for `host`, refusing documents beyond `limits`."""
     operation_input = Inputs(reserved_type_names() | result_type_names(host)).one_of(host)
-    mutation = merge_types("Mutation", (Mutation, analysis_mutations(host, operation_input)))
+    analysis_mutation = analysis_mutations(host, operation_input)
+    mutation = merge_types("Mutation", (Mutation, analysis_mutation, CollectionMutation))
+    documents = no_documents()
     return OpsinSchema(
         host,
-        query=Query,
+        query=merge_types("Query", (Query, CollectionQuery, SimilarQuery)),
         mutation=mutation,
         subscription=Subscription,
         types=[Dataset, Image, Annotation, Artifact, Subject, Batch],
-        extensions=[lambda: DocumentLimits(limits), OperationChoice],
+        extensions=[
+            lambda: KnownDocuments(documents),
+            lambda: DocumentLimits(limits),
+            OperationChoice,
+        ],
         config=configuration(),
     )
 

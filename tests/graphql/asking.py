@@ -24,6 +24,10 @@ FINALIZE = """mutation($input: FinalizeAnalysisInput!) {
 ADD_ANNOTATIONS = """mutation($id: ID!, $found: [AnnotationInput!]!) {
   addAnnotations(input: {analysisId: $id, annotations: $found}) {
     createdCount analysis { id annotations { totalCount } } } }"""
+CREATE_COLLECTION = """mutation($key: String!, $operation: String!) {
+  createCollection(input: {key: $key, inputs: [{operation: $operation}]}) { id } }"""
+ADD_MEMBERS = """mutation($input: AddCollectionMembersInput!) {
+  addCollectionMembers(input: $input) { addedCount } }"""
 NO_SUCH_ID = "01890000-0000-7000-8000-000000000000"
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from tests.pictures import solid_png
 
 NOT_FOUND = "NOT_FOUND"
+FINGERPRINT = "c" * 64
 
 
 class Row(NamedTuple):
@@ -18,6 +19,8 @@ class Row(NamedTuple):
     document: str
     shows: str | None = None
     foreign: str | None = None
+    owned: str | None = None
+    """The code that even the owner gets, on a machine without weights."""
 
 
 PICTURE = base64.b64encode(solid_png()).decode()
@@ -35,6 +38,29 @@ QUERIES = {
     "analyses": Row(
         '{ analyses(filter: {imageId: "%(Image)s"}) { totalCount nodes { id } } }', "Analysis"
     ),
+    "similarImages": Row(
+        """{ similarImages(imageId: "%(Image)s", operation: "embed_dino_v2") {
+          image { id } analysis { id } } }""",
+        "Twin",
+        NOT_FOUND,
+    ),
+    "imagesLike": Row(
+        '{ imagesLike(text: "a twin", operation: "embed_clip_vit_b_32") { image { id } } }',
+        None,
+        "OPERATION_UNAVAILABLE",
+        "OPERATION_UNAVAILABLE",
+    ),
+    "nearDuplicates": Row(
+        '{ nearDuplicates(imageId: "%(Image)s") { distance image { id } analysis { id } } }',
+        "Twin",
+        NOT_FOUND,
+    ),
+    "collection": Row(
+        """{ collection(key: "whales") { id labels { label } members { nodes { id } }
+          classifiers { nodes { id } } } }""",
+        "Collection",
+    ),
+    "collections": Row("{ collections { nodes { id } } }", "Collection"),
 }
 MUTATIONS = {
     "createDataset": Row('mutation { createDataset(input: {name: "x"}) { name } }'),
@@ -88,6 +114,31 @@ MUTATIONS = {
     "cancelAnalysis": Row('mutation { cancelAnalysis(id: "%(Made)s") { id } }', "Made", NOT_FOUND),
     "retryAnalysis": Row('mutation { retryAnalysis(id: "%(Made)s") { id } }', "Made", NOT_FOUND),
     "revokeApiKey": Row('mutation { revokeApiKey(id: "%(Made)s") { id } }', "Made", NOT_FOUND),
+    "createCollection": Row(
+        """mutation { createCollection(input: {key: "of %(Image)s",
+          inputs: [{operation: "embed_clip_vit_b_32"}]}) { description } }"""
+    ),
+    "addCollectionMembers": Row(
+        f"""mutation {{ addCollectionMembers(input: {{collection: "whales",
+          modelFingerprints: ["{FINGERPRINT}"], vectors: [{{label: "true", vectors: [[1, 2]]}}]
+          }}) {{ collection {{ id }} }} }}""",
+        "Collection",
+        NOT_FOUND,
+    ),
+    "removeCollectionMembers": Row(
+        """mutation { removeCollectionMembers(input: {collection: "whales", labels: ["nobody"]}) {
+          collection { id } } }""",
+        "Collection",
+        NOT_FOUND,
+    ),
+    "trainClassifier": Row(
+        'mutation { trainClassifier(collection: "whales") { collection { id } } }',
+        "Collection",
+        NOT_FOUND,
+    ),
+    "deleteCollection": Row(
+        'mutation { deleteCollection(key: "%(Made)s") { deletedId } }', None, NOT_FOUND
+    ),
     "deleteImage": Row('mutation { deleteImage(id: "%(Made)s") { deletedId } }', "Made", NOT_FOUND),
 }
 """In an order in which earlier rows leave something to change for later ones."""

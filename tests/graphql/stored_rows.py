@@ -1,13 +1,15 @@
-"""Rows that no mutation makes yet: a subject, a batch and an artifact."""
+"""Rows that no mutation makes: a subject, a batch, an artifact, and what models would find."""
 
 from datetime import UTC, datetime
 
-from sqlalchemy import insert
+import numpy as np
+from sqlalchemy import insert, update
 
 from opsin.core.records import Analysis
 from opsin.storage.database import Database
 from opsin.storage.ids import new_id
-from opsin.storage.tables import artifacts, batches, subjects
+from opsin.storage.tables import analyses, artifacts, batches, subjects
+from tests.core.stored_vectors import Place, add_images, add_vectors
 
 
 async def add_subject(database: Database, company_id: str, dataset_id: str) -> str:
@@ -34,6 +36,23 @@ async def add_artifact(database: Database, analysis: Analysis) -> str:
     async with database.write() as transaction:
         await transaction.connection.execute(insert(artifacts).values(values))
     return str(values["id"])
+
+
+async def add_twin(database: Database, company_id: str, dataset_id: str, image_id: str) -> str:
+    """Another image that has the same embedding and the same hashes as this one."""
+    place = Place(company_id, dataset_id)
+    (twin,) = await add_images(database, place, 1)
+    both, vectors = [image_id, twin], np.ones((2, 4), np.float32)
+    hashes = {"phash": "0" * 16, "dhash": "f" * 16}
+    for operation in ("embed_dino_v2", "perceptual_hash"):
+        await add_vectors(database, place, vectors, both, operation=operation)
+    async with database.write() as transaction:
+        await transaction.connection.execute(
+            update(analyses)
+            .where(analyses.c.operation == "perceptual_hash")
+            .values(result=hashes, result_type="PerceptualHash")
+        )
+    return twin
 
 
 def _values(company_id: str) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""docs/graphql.md: its queries fit the schema, its table of errors is whole, its limits exist."""
+"""docs/graphql.md and collections.md: queries fit the schema, errors are all told, limits exist."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,9 @@ from opsin.settings import Settings
 from tests.graphql.print_schema import COMMITTED
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "graphql.md").read_text("utf-8")
+COLLECTIONS = (Path(__file__).parents[2] / "docs" / "collections.md").read_text("utf-8")
 QUERIES = re.findall(r"```graphql\n(.*?)```", GUIDE, re.S)
+MORE_QUERIES = re.findall(r"```graphql\n(.*?)```", COLLECTIONS, re.S)
 IN_COMMANDS = re.findall(r'"query": "((?:[^"\\]|\\.)*)"', GUIDE)
 IN_SCRIPTS = re.findall(r"query = `(.*?)`;", GUIDE, re.S)
 
@@ -24,11 +26,12 @@ def codes_of(kind: type[errors.OpsinError]) -> set[str]:
 
 
 def test_the_guide_has_queries() -> None:
-    assert len(QUERIES) > 10 and len(IN_COMMANDS) > 3 and len(IN_SCRIPTS) == 1
+    assert len(QUERIES) > 10 and len(MORE_QUERIES) >= 5
+    assert len(IN_COMMANDS) > 3 and len(IN_SCRIPTS) == 1
     assert {status.value for status in AnalysisStatus} <= set(re.findall(r"`(\w+)`", GUIDE))
 
 
-@pytest.mark.parametrize("query", QUERIES)
+@pytest.mark.parametrize("query", [*QUERIES, *MORE_QUERIES])
 def test_a_query_fits_the_schema(query: str) -> None:
     assert validate(build_schema(COMMITTED.read_text("utf-8")), parse(query)) == []
 

@@ -14,16 +14,27 @@ from opsin.settings import Settings
 from tests.conftest import LiveServer
 from tests.graphql import asking
 from tests.graphql.asking import codes
-from tests.graphql.callers import MUTATIONS, QUERIES, ROWS, SUBSCRIPTION
+from tests.graphql.callers import FINGERPRINT, MUTATIONS, QUERIES, ROWS, SUBSCRIPTION
 from tests.graphql.conftest import KeyServer, key_server
 from tests.graphql.print_schema import built_in_schema
 from tests.graphql.sockets import started_socket
-from tests.graphql.stored_rows import add_artifact, add_batch, add_subject
+from tests.graphql.stored_rows import add_artifact, add_batch, add_subject, add_twin
 from tests.pictures import solid_png
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-NODE_TYPES = ("Dataset", "Image", "Analysis", "Annotation", "Artifact", "Subject", "Batch")
+NODE_TYPES = (
+    "Dataset",
+    "Image",
+    "Analysis",
+    "Annotation",
+    "Artifact",
+    "Subject",
+    "Batch",
+    "Collection",
+    "CollectionMember",
+    "Classifier",
+)
 
 
 class House(NamedTuple):
@@ -58,10 +69,33 @@ async def _things(keys: KeyServer) -> dict[str, str]:
         nodes = "query($id: ID!) { analysis(id: $id) { annotations { nodes { id } } } }"
         found = await live.data(nodes, id=ids["Analysis"])
         ids["Annotation"] = found["analysis"]["annotations"]["nodes"][0]["id"]
+        ids |= await _collection(live)
     analysis = await parts.use_cases.analyses.find(owner, ids["Analysis"])
     assert analysis is not None
     ids["Artifact"] = await add_artifact(database, analysis)
+    ids["Twin"] = await add_twin(database, company, ids["Dataset"], ids["Image"])
     return ids | {"ApiKey": owner.key_id or ""}
+
+
+async def _collection(live: LiveServer) -> dict[str, str]:
+    """A trained collection `whales`, one of its members, and its classifier."""
+    await live.data(asking.CREATE_COLLECTION, key="whales", operation="embed_clip_vit_b_32")
+    vectors = [
+        {"label": label, "vectors": [[sign * n, 1.0]]}
+        for label, sign in (("true", 1), ("false", -1))
+        for n in range(1, 11)
+    ]
+    given = {"collection": "whales", "vectors": vectors, "modelFingerprints": [FINGERPRINT]}
+    await live.data(asking.ADD_MEMBERS, input=given)
+    await live.data('mutation { trainClassifier(collection: "whales") { new { digest } } }')
+    query = """{ collection(key: "whales") { id members(first: 1) { nodes { id } }
+      classifiers { nodes { id } } } }"""
+    found = (await live.data(query))["collection"]
+    return {
+        "Collection": found["id"],
+        "CollectionMember": found["members"]["nodes"][0]["id"],
+        "Classifier": found["classifiers"]["nodes"][0]["id"],
+    }
 
 
 async def test_every_root_field_has_a_row() -> None:
@@ -99,7 +133,7 @@ async def test_what_is_another_companys_is_as_if_it_were_not(house: House, field
     absent = (await ask(keys.live, nothing, keys.theirs)).json()
     assert messages(absent) == messages(foreign)
     owned = (await ask(keys.live, document, keys.ours)).json()
-    assert codes(owned) == []
+    assert codes(owned) == ([row.owned] if row.owned else [])
     assert row.shows is None or ids[row.shows] in json.dumps(owned["data"])
 
 
@@ -114,6 +148,9 @@ async def _made_for(house: House, field: str) -> str:
     if field == "revokeApiKey":
         return (await parts.use_cases.access.create_key(owner, "spare"))[0].id
     with as_caller(house.keys.live, house.keys.ours) as live:
+        if field == "deleteCollection":
+            await live.data(asking.CREATE_COLLECTION, key="spare", operation="embed_clip_vit_b_32")
+            return "spare"
         if field == "deleteImage":
             return await asking.image(live, house.ids["Dataset"])
         if field not in ("cancelAnalysis", "retryAnalysis"):
