@@ -13,7 +13,7 @@ from sqlalchemy import text, update
 from bench.databases import each_database
 from opsin.assembly import assemble
 from opsin.core.access import Principal
-from opsin.core.vector_search import VectorSearch
+from opsin.core.similarity.search import VectorSearch
 from opsin.settings import Settings
 from opsin.storage.database import Database
 from opsin.storage.tables import analyses

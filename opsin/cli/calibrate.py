@@ -12,8 +12,8 @@ from opsin.cli.output import new_table, print_json, print_line, results
 from opsin.core.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from opsin.core.collections.score_calibration import Calibration, Goal
     from opsin.core.engine import Outcome
-    from opsin.core.score_calibration import Calibration, Goal
 
 _POSITIVE, _NEGATIVE = "positive", "negative"
 _DEFAULT_RECALL = 0.95
@@ -80,7 +80,7 @@ def calibrate(
     from opsin.assembly import discover_plugins, open_models
     from opsin.cli.picture_folders import ask, folders_in
     from opsin.cli.task_texts import read_task
-    from opsin.core.score_calibration import calibrate as choose
+    from opsin.core.collections.score_calibration import calibrate as choose
 
     goal, wanted = _goal(recall, specificity, precision)
     host = discover_plugins(settings)
@@ -112,7 +112,7 @@ def calibrate(
 def _goal(
     recall: float | None, specificity: float | None, precision: float | None
 ) -> tuple["Goal", float]:
-    from opsin.core.score_calibration import Goal
+    from opsin.core.collections.score_calibration import Goal
 
     shares = {Goal.RECALL: recall, Goal.SPECIFICITY: specificity, Goal.PRECISION: precision}
     given = [(goal, share) for goal, share in shares.items() if share is not None]
@@ -184,7 +184,7 @@ def _write(file: Path, document: dict[str, Any]) -> None:
 
 
 def _print(calibration: "Calibration", document: dict[str, Any]) -> None:
-    from opsin.core.score_calibration import interval
+    from opsin.core.collections.score_calibration import interval
 
     table = new_table("Threshold", "Recall", "Specificity", "Precision", "")
     curve, chosen = calibration.curve, calibration.chosen

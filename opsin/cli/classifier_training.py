@@ -10,24 +10,24 @@ from opsin.assembly import Parts
 from opsin.cli.output import new_table, results, say
 from opsin.cli.task_texts import read_task
 from opsin.core.access import Principal
-from opsin.core.bake_off import Standing
-from opsin.core.classifier_document import ClassifierDocument
-from opsin.core.collection_inputs import NewInput, check_inputs
-from opsin.core.collections import NewCollection, collection_key
-from opsin.core.errors import InvalidInput, NotFound, OpsinError
-from opsin.core.fetch import Fetcher
-from opsin.core.legacy_classifiers import convert_classifier
-from opsin.core.legacy_pickle import MOST_BYTES
-from opsin.core.mirroring import Mirror, fingerprint_here
-from opsin.core.records import StoredClassifier
-from opsin.core.training import TrainingReport
-from opsin.core.training_source import (
+from opsin.core.classifiers.bake_off import Standing
+from opsin.core.classifiers.document import ClassifierDocument
+from opsin.core.classifiers.legacy_classifiers import convert_classifier
+from opsin.core.classifiers.legacy_pickle import MOST_BYTES
+from opsin.core.classifiers.mirroring import Mirror, fingerprint_here
+from opsin.core.classifiers.training import TrainingReport
+from opsin.core.classifiers.training_source import (
     ACCEPT,
     MAX_BYTES,
     SECONDS,
     SourceCollection,
     TrainingSource,
 )
+from opsin.core.collections.collections import NewCollection, collection_key
+from opsin.core.collections.inputs import NewInput, check_inputs
+from opsin.core.errors import InvalidInput, NotFound, OpsinError
+from opsin.core.fetch import Fetcher
+from opsin.core.records import StoredClassifier
 from opsin.settings import Settings
 
 HERE = "here"

@@ -14,9 +14,13 @@ from opsin.cli.output import new_table, print_json, print_line, results
 from opsin.core.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
+    from opsin.core.collections.gallery_evaluation import (
+        ClosedSetScore,
+        Evaluation,
+        LabelledVectors,
+    )
     from opsin.core.contract import Gallery
     from opsin.core.engine import Outcome, Task
-    from opsin.core.gallery_evaluation import ClosedSetScore, Evaluation, LabelledVectors
     from opsin.core.plugin_host import PluginHost
     from opsin.settings import Settings
 
@@ -101,8 +105,8 @@ def evaluate(
 
     from opsin.assembly import discover_plugins, open_models
     from opsin.cli.picture_folders import ask, folders_in
-    from opsin.core.gallery_evaluation import Combine, look_for
-    from opsin.core.gallery_evaluation import evaluate as measure
+    from opsin.core.collections.gallery_evaluation import Combine, look_for
+    from opsin.core.collections.gallery_evaluation import evaluate as measure
 
     if combine not in tuple(Combine):
         raise InvalidInput("--combine must be max or mean")
@@ -156,8 +160,8 @@ def _embedding_task(host: "PluginHost", text: str) -> "Task":
 
 def _vectors(found: list[tuple[str, "Outcome"]], part: str) -> "LabelledVectors":
     """Those of one part, by the individual's folder."""
+    from opsin.core.collections.gallery_evaluation import LabelledVectors
     from opsin.core.contract import Embedding
-    from opsin.core.gallery_evaluation import LabelledVectors
 
     chosen = [
         (name.partition("/")[2], outcome.result)
@@ -187,8 +191,8 @@ async def _stored(settings: "Settings", company: str, key: str) -> "Gallery":
 
 def _comparable(gallery: "Gallery", found: list[tuple[str, "Outcome"]]) -> "LabelledVectors":
     """The gallery's rows, if the pictures were embedded as it was."""
+    from opsin.core.collections.gallery_evaluation import LabelledVectors
     from opsin.core.contract import Embedding
-    from opsin.core.gallery_evaluation import LabelledVectors
 
     _, outcome = found[0]
     result, operation = outcome.result, outcome.task.operation.name

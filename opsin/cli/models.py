@@ -12,9 +12,9 @@ from opsin.core.errors import OperationUnavailable
 
 if TYPE_CHECKING:
     from opsin.core.contract import LocatedModel, ModelRequirement
-    from opsin.core.model_files import FileCheck
-    from opsin.core.model_inventory import ModelDescription, ModelInventory
-    from opsin.core.model_store import ModelStore
+    from opsin.core.models.files import FileCheck
+    from opsin.core.models.inventory import ModelDescription, ModelInventory
+    from opsin.core.models.store import ModelStore
     from opsin.settings import Settings
 
 Name = Annotated[str, typer.Argument(help="As `models list` shows it.", show_default=False)]
@@ -110,7 +110,7 @@ def remove(name: Name, data_dir: DataDir = None, as_json: Json = False) -> None:
 
 def _open(settings: "Settings") -> tuple["ModelStore", "ModelInventory"]:
     from opsin.assembly import discover_plugins, open_models
-    from opsin.core.model_inventory import ModelInventory
+    from opsin.core.models.inventory import ModelInventory
 
     host = discover_plugins(settings)
     store = open_models(settings, host)

@@ -11,7 +11,7 @@ from opsin.core.errors import InvalidInput, NotFound, OperationUnavailable, Opsi
 
 if TYPE_CHECKING:
     from opsin.core.engine import Outcome, Task
-    from opsin.core.model_store import ModelStore
+    from opsin.core.models.store import ModelStore
     from opsin.core.plugin_host import PluginHost
     from opsin.settings import Settings
 

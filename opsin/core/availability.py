@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from opsin.core.contract import ModelRequirement, Operation, Target
-from opsin.core.model_store import ModelStore
+from opsin.core.models.store import ModelStore
 from opsin.core.plugin_host import PluginHost
 
 

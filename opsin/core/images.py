@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from opsin.core.access import Principal
-from opsin.core.content_digest import content_name
+from opsin.core.answers.content_digest import content_name
 from opsin.core.datasets import require_dataset
 from opsin.core.engine import Engine
 from opsin.core.errors import BlobNotFound, InvalidInput, NotFound, TooLarge

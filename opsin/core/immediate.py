@@ -8,14 +8,14 @@ from functools import partial
 from typing import IO
 
 from opsin.core.access import Principal
-from opsin.core.answers import Answers
+from opsin.core.answers.answers import Answers
+from opsin.core.answers.referring import ReferenceStore, with_references
+from opsin.core.answers.stored_info import stored_info
 from opsin.core.engine import Analyzed, Task
 from opsin.core.errors import InvalidInput, TooLarge
 from opsin.core.fetch import Fetcher
 from opsin.core.images import Images, decode_base64
 from opsin.core.imaging import DecodeOptions
-from opsin.core.referring import ReferenceStore, with_references
-from opsin.core.stored_info import stored_info
 
 _DEFAULT_OPTIONS = DecodeOptions()
 

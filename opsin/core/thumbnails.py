@@ -6,8 +6,8 @@ from typing import Any
 from PIL import Image
 
 from opsin.core.errors import InvalidInput
-from opsin.core.image_opening import DecodeOptions, ImageLimits, OpenedImage, Source, open_image
-from opsin.core.image_samples import opaque, rgb_pixels, with_alpha
+from opsin.core.imaging.opening import DecodeOptions, ImageLimits, OpenedImage, Source, open_image
+from opsin.core.imaging.samples import opaque, rgb_pixels, with_alpha
 
 _KEPT_FORMATS = {
     "JPEG": "image/jpeg",

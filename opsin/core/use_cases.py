@@ -5,22 +5,22 @@ from dataclasses import dataclass
 from opsin.core.access import Access
 from opsin.core.analyses import Analyses
 from opsin.core.annotations import Annotations
-from opsin.core.answers import Answers
+from opsin.core.answers.answers import Answers
 from opsin.core.artifacts import Artifacts
 from opsin.core.availability import Availability
-from opsin.core.classifiers import Classifiers
-from opsin.core.collections import Collections
+from opsin.core.classifiers.classifiers import Classifiers
+from opsin.core.collections.collections import Collections
+from opsin.core.collections.enrolment import Enrolment
+from opsin.core.collections.references import References
 from opsin.core.datasets import Datasets
 from opsin.core.engine import Engine
-from opsin.core.enrolment import Enrolment
 from opsin.core.events import Events
 from opsin.core.images import Images
 from opsin.core.immediate import Immediate
 from opsin.core.links import Links
-from opsin.core.near_duplicates import NearDuplicates
 from opsin.core.plugin_host import PluginHost
-from opsin.core.references import References
-from opsin.core.similar_images import SimilarImages
+from opsin.core.similarity.near_duplicates import NearDuplicates
+from opsin.core.similarity.similar_images import SimilarImages
 from opsin.storage.database import Database
 
 

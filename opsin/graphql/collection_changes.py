@@ -8,12 +8,12 @@ from typing import Self
 import strawberry
 from strawberry.scalars import JSON
 
-from opsin.core.bake_off import Standing
-from opsin.core.collection_inputs import NewInput
-from opsin.core.collections import MemberChoice, NewCollection
-from opsin.core.enrolment import Enrolled, ImageMembers, NewMember
+from opsin.core.classifiers.bake_off import Standing
+from opsin.core.classifiers.training import TrainingReport
+from opsin.core.collections.collections import MemberChoice, NewCollection
+from opsin.core.collections.enrolment import Enrolled, ImageMembers, NewMember
+from opsin.core.collections.inputs import NewInput
 from opsin.core.errors import InvalidInput
-from opsin.core.training import TrainingReport
 from opsin.graphql.collections import Collection, LabelCount
 from opsin.graphql.context import Info
 from opsin.graphql.given import json_object

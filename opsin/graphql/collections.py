@@ -7,10 +7,10 @@ import strawberry
 from sqlalchemy import ColumnElement
 from strawberry.scalars import JSON
 
-from opsin.core import collections as core
 from opsin.core import images as core_images
 from opsin.core import records
-from opsin.core.collection_inputs import CollectionInput as CoreInput
+from opsin.core.collections import collections as core
+from opsin.core.collections.inputs import CollectionInput as CoreInput
 from opsin.core.pages import Order
 from opsin.graphql.connections import DEFAULT_PAGE, Connection, Source, page_request
 from opsin.graphql.context import Info

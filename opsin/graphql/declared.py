@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from strawberry.types.enum import has_enum_definition
 from strawberry.utils.str_converters import to_camel_case
 
-from opsin.core.plugin_fields import inner_types
+from opsin.core.plugin_host.fields import inner_types
 
 
 def summary_of(model: type[BaseModel]) -> str | None:

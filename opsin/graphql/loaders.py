@@ -7,10 +7,10 @@ from sqlalchemy import ColumnElement, select
 from strawberry.dataloader import DataLoader
 
 from opsin.core.access import Principal
-from opsin.core.collections import read_label_counts
-from opsin.core.embeddings import read_vectors
+from opsin.core.collections.collections import read_label_counts
 from opsin.core.pages import Listing, Page, PageRequest, read_pages, read_totals
 from opsin.core.records import columns_of, to_record
+from opsin.core.similarity.embeddings import read_vectors
 from opsin.storage.database import Database
 
 

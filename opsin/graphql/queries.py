@@ -9,10 +9,10 @@ from sqlalchemy import literal, select, union_all
 from opsin.core import analyses as core_analyses
 from opsin.core import annotations as core_annotations
 from opsin.core import artifacts as core_artifacts
-from opsin.core import collections as core_collections
 from opsin.core import datasets as core_datasets
 from opsin.core import images as core_images
 from opsin.core import records
+from opsin.core.collections import collections as core_collections
 from opsin.core.pages import Listing
 from opsin.graphql.analyses import Analysis, AnalysisFilterInput, AnalysisOrder, read_analyses
 from opsin.graphql.annotations import Annotation, Artifact

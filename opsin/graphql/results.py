@@ -10,10 +10,10 @@ from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.union import StrawberryUnion
 
 from opsin.core.contract import Result
-from opsin.core.embeddings import VECTOR, is_stored_apart, needs_vector, without_vector
-from opsin.core.plugin_fields import inner_types
 from opsin.core.plugin_host import PluginHost
+from opsin.core.plugin_host.fields import inner_types
 from opsin.core.records import Analysis
+from opsin.core.similarity.embeddings import VECTOR, is_stored_apart, needs_vector, without_vector
 from opsin.graphql.context import Info
 from opsin.graphql.declared import check_field_names, prepare_enums, summary_of
 from opsin.graphql.selections import asks_for

@@ -10,13 +10,13 @@ from opsin.core import analyses as core_analyses
 from opsin.core import images as core_images
 from opsin.core.contract import Target
 from opsin.core.errors import InvalidInput
-from opsin.core.near_duplicates import NearDuplicate as Near
+from opsin.core.similarity.near_duplicates import NearDuplicate as Near
 from opsin.graphql.analyses import Analysis
 from opsin.graphql.context import Info
 from opsin.graphql.images import Image
 
 if TYPE_CHECKING:
-    from opsin.core.vector_ranking import Match
+    from opsin.core.similarity.ranking import Match
 
 Found = TypeVar("Found", "Match", Near)
 

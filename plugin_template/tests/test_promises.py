@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from opsin.core.conformance import Verdict, check_plugin
-from opsin.core.model_store import ModelStore
+from opsin.core.models.store import ModelStore
 from opsin.core.plugin_host import PluginHost
 
 

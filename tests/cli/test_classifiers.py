@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 
 from opsin.cli.exit_codes import ExitCode
-from opsin.core.legacy_pickle import MOST_BYTES
+from opsin.core.classifiers.legacy_pickle import MOST_BYTES
 from tests.cli.command import NO_BUILTINS, file_server, install, opsin
 
 PLUGIN = """

@@ -8,9 +8,9 @@ from PIL import Image
 
 from opsin.assembly import assemble
 from opsin.cli.exit_codes import ExitCode
-from opsin.core.collection_inputs import NewInput
-from opsin.core.collections import NewCollection
-from opsin.core.enrolment import NewMember
+from opsin.core.collections.collections import NewCollection
+from opsin.core.collections.enrolment import NewMember
+from opsin.core.collections.inputs import NewInput
 from opsin.core.plugin_host import PluginSource
 from opsin.settings import load_settings
 from tests.cli import embedding_plugin

@@ -10,10 +10,10 @@ from sqlalchemy import select
 from opsin import Embedding, EmbeddingParams, Item, LoadContext, Operation, Runner
 from opsin.assembly import Parts
 from opsin.core.access import Principal
-from opsin.core.collection_inputs import NewInput
-from opsin.core.collections import NewCollection
-from opsin.core.enrolment import NewMember
-from opsin.core.member_vectors import Members, read_members
+from opsin.core.collections.collections import NewCollection
+from opsin.core.collections.enrolment import NewMember
+from opsin.core.collections.inputs import NewInput
+from opsin.core.collections.member_vectors import Members, read_members
 from opsin.core.records import Collection
 from opsin.settings import Settings
 from opsin.storage.tables import events

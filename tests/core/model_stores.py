@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from opsin.core.contract import LoadContext, ModelRequirement, Operation, Repository, Result, Runner
-from opsin.core.model_hub import Hub
-from opsin.core.model_store import ModelStore
+from opsin.core.models.hub import Hub
+from opsin.core.models.store import ModelStore
 from opsin.core.plugin_host import PluginHost, PluginInfo, RegisteredOperation
 from tests.core.hub_server import COMMIT, FILES, REPOSITORY, FakeHub, serving_hub
 

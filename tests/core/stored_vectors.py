@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import insert
 
-from opsin.core.embeddings import NewEmbedding, space_of
+from opsin.core.similarity.embeddings import NewEmbedding, space_of
 from opsin.storage.database import Database
 from opsin.storage.event_log import NewEvent
 from opsin.storage.ids import new_id, new_ids

@@ -15,7 +15,7 @@ from opsin.core.contract import (
     Runner,
     Target,
 )
-from opsin.core.model_store import ModelStore
+from opsin.core.models.store import ModelStore
 from opsin.core.plugin_host import PluginHost, PluginInfo, RegisteredFinder
 
 INFO = PluginInfo("made", "1", None, "made", True, ())

@@ -29,7 +29,7 @@ from opsin.core.contract import (
 )
 from opsin.core.engine.batching import Failure
 from opsin.core.errors import OperationFailed
-from opsin.core.model_store import ModelStore
+from opsin.core.models.store import ModelStore
 from opsin.core.plugin_host import PluginHost
 from tests.core.given_plugins import given
 

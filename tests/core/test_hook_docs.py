@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from opsin.core import contract, hookspecs
-from opsin.core.plugin_checks import checked_operation
+from opsin.core.plugin_host.checks import checked_operation
 from opsin.core.testing import run_operation
 from opsin.settings import Settings
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from opsin.core.errors import InvalidImage, InvalidInput, TooLarge
-from opsin.core.image_opening import ImageLimits
+from opsin.core.imaging.opening import ImageLimits
 from opsin.core.thumbnails import thumbnail
 from tests import pictures
 

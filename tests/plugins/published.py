@@ -24,8 +24,8 @@ from transformers import (
 )
 
 from opsin.core.contract import Acceleration, Loadable, LoadContext
-from opsin.core.model_configuration import ModelConfiguration
-from opsin.core.model_store import ModelStore
+from opsin.core.models.configuration import ModelConfiguration
+from opsin.core.models.store import ModelStore
 
 # Tests run side by side: with a thread for every core in each, they would wait for one another.
 torch.set_num_threads(2)

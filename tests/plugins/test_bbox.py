@@ -14,7 +14,7 @@ from matplotlib import get_data_path
 from PIL import Image
 
 from opsin import Box, Item, LoadContext, Params, Picture, Region, Target
-from opsin.core.model_store import ModelStore
+from opsin.core.models.store import ModelStore
 from opsin.core.plugin_host import PluginHost, PluginSource
 from opsin.plugins.bbox.plugin import BoundingBox, DetectBoundingBox, FaceFinder, PersonFinder
 from opsin.plugins.bbox.runner import faces as face_module

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from opsin import Box, Item, Picture, Region, Target
 from opsin.core.errors import OperationUnavailable
-from opsin.core.model_store import ModelStore
+from opsin.core.models.store import ModelStore
 from opsin.core.testing import run_operation
 from opsin.plugins.bbox.coco import CLASSES
 from opsin.plugins.bbox.detectors import DETECTORS, DetectorOptions

@@ -12,7 +12,7 @@ from PIL import Image
 
 from opsin import Item, Params, Picture, Region
 from opsin.core.errors import OperationUnavailable
-from opsin.core.model_store import ModelStore
+from opsin.core.models.store import ModelStore
 from opsin.plugins.bbox.detectors import DEFAULT_DETECTOR, DETECTORS, DetectorOptions
 from opsin.plugins.bbox.plugin import PersonFinder
 from opsin.plugins.bbox.runner.detector import PreparedPicture

@@ -15,8 +15,8 @@ from transformers import CLIPModel
 
 from opsin import Box, EmbeddingParams
 from opsin.core.errors import ConfigurationError, OperationUnavailable
-from opsin.core.model_configuration import ModelConfiguration
-from opsin.core.model_store import ModelStore
+from opsin.core.models.configuration import ModelConfiguration
+from opsin.core.models.store import ModelStore
 from opsin.core.neural import UnusableWeights
 from opsin.core.plugin_host import PluginHost, PluginSource
 from opsin.core.testing import run_operation

@@ -29,7 +29,7 @@ from transformers import (
 )
 
 from opsin import Box, EmbeddingParams, Picture
-from opsin.core.model_store import ModelStore
+from opsin.core.models.store import ModelStore
 from opsin.core.neural import UnusableWeights
 from opsin.core.plugin_host import PluginHost, PluginSource
 from opsin.core.testing import run_operation

@@ -12,7 +12,7 @@ from PIL import Image
 from transformers import DINOv3ViTConfig, DINOv3ViTImageProcessor, DINOv3ViTModel
 
 from opsin import Box, Picture
-from opsin.core.model_store import ModelStore
+from opsin.core.models.store import ModelStore
 from opsin.core.neural import UnusableWeights
 from opsin.core.testing import run_operation
 from opsin.plugins.dino.plugin import EmbedDinoV3, EmbedDinoV3Patch

@@ -25,7 +25,7 @@ from opsin.core.contract import (
 )
 from opsin.core.engine.batching import Failure
 from opsin.core.errors import OperationUnavailable, OpsinError
-from opsin.core.model_store import ModelStore
+from opsin.core.models.store import ModelStore
 from opsin.core.plugin_host import PluginHost
 from opsin.core.storable import check_json
 

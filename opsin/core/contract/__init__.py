@@ -42,7 +42,7 @@ from opsin.core.contract.results import (
     ProducedArtifact,
     Result,
 )
-from opsin.core.model_requirements import (
+from opsin.core.models.requirements import (
     Bundled,
     Download,
     Folder,

@@ -10,7 +10,7 @@ from opsin.core.contract.references import Input, Reference, ReferenceRequest
 from opsin.core.contract.regions import Picture, Region, Target
 from opsin.core.contract.results import Embedding, Params, Result
 from opsin.core.errors import ConfigurationError
-from opsin.core.model_requirements import LocatedModel, ModelRequirement
+from opsin.core.models.requirements import LocatedModel, ModelRequirement
 
 P = TypeVar("P", bound=Params)
 R = TypeVar("R", bound=Result)

@@ -35,7 +35,7 @@ from opsin.core.imaging import DecodedImage, DecodeOptions, ImageLimits, Source
 from opsin.core.plugin_host import PluginHost, PluginInfo
 
 if TYPE_CHECKING:
-    from opsin.core.model_store import ModelStore
+    from opsin.core.models.store import ModelStore
 
 _DEFAULT_LIMITS = ImageLimits()
 _DEFAULT_OPTIONS = DecodeOptions()

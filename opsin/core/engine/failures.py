@@ -58,9 +58,7 @@ def wrong_type(what: str, answer: object, expected: type) -> OperationFailed:
     """The error for a runner that gave something else than it has to."""
     kind = type(answer).__name__
     article = "an" if expected.__name__[0] in "AEIOU" else "a"
-    return OperationFailed(
-        f"{what} gave a {kind} where {article} {expected.__name__} was expected"
-    )
+    return OperationFailed(f"{what} gave a {kind} where {article} {expected.__name__} was expected")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

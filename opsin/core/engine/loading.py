@@ -29,7 +29,7 @@ from opsin.core.errors import Cancelled, OperationUnavailable, OpsinError, Plugi
 from opsin.core.plugin_host import PluginFailure, PluginHost, PluginInfo
 
 if TYPE_CHECKING:
-    from opsin.core.model_store import ModelStore
+    from opsin.core.models.store import ModelStore
 
 logger = logging.getLogger("opsin.engine")
 

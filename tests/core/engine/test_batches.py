@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from opsin.core import imaging
 from opsin.core.contract import Item, Runner
 from opsin.core.engine import TaskStatus, decoding
 from opsin.core.errors import InvalidImage
+from opsin.core.imaging import pictures as imaging
 from opsin.core.testing import FakeOperation, FakeParams, FakeResult, FakeRunner, Gate, Script
 from tests.core.engine.conftest import MakeWorkbench
 from tests.core.engine.workbench import Plain, marks_of, message_of, png, result_of, until

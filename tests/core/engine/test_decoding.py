@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from opsin.core import imaging
 from opsin.core.engine import decoding
 from opsin.core.errors import InvalidImage, OperationFailed, TooLarge
 from opsin.core.imaging import DecodedImage, DecodeOptions, ImageLimits
+from opsin.core.imaging import pictures as imaging
 from opsin.core.testing import FakeOperation
 from tests.core.engine.conftest import MakeWorkbench
 from tests.core.engine.workbench import decoded, marks_of, png, result_of, until

@@ -7,7 +7,7 @@ from typing import Any
 
 from opsin.core.contract import Box, Bundled, LocatedModel, ModelRequirement, Target
 from opsin.core.engine import ModelUsed, Provenance, TaskStatus, Timings
-from opsin.core.model_store import ModelStore
+from opsin.core.models.store import ModelStore
 from opsin.core.testing import FakeFinder, FakeOperation, Script
 from tests.core.engine.conftest import MakeWorkbench
 from tests.core.engine.workbench import Workbench, decoded

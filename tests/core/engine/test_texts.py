@@ -18,7 +18,7 @@ from opsin.core.errors import (
     TooLarge,
     UnknownOperation,
 )
-from opsin.core.model_inventory import ModelInventory
+from opsin.core.models.inventory import ModelInventory
 from opsin.core.testing import FakeOperation, Script
 from tests.core.engine.conftest import MakeWorkbench
 from tests.core.engine.test_provenance import model

@@ -12,7 +12,7 @@ from PIL import Image
 from opsin.core.contract import Loadable, Operation, RegionFinder, Runner, TextEmbedder
 from opsin.core.engine import Analyzed, Engine, Outcome, RunnerStatistics, Task, make_task
 from opsin.core.imaging import DecodedImage, ImageInfo
-from opsin.core.model_store import ModelStore
+from opsin.core.models.store import ModelStore
 from opsin.core.plugin_host import (
     PluginHost,
     PluginInfo,

@@ -11,7 +11,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from opsin.core.errors import OperationUnavailable
-from opsin.core.model_store import ModelStore
+from opsin.core.models.store import ModelStore
 from opsin.core.plugin_host import PluginHost, PluginSource
 from opsin.plugins.caption.plugin import Caption, CaptionParams, DescribeImage
 from opsin.settings import Settings

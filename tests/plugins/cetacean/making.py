@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torchvision import transforms
 
 from opsin import Gallery, Input, LoadContext, Operation, Picture
-from opsin.core.model_store import ModelStore
+from opsin.core.models.store import ModelStore
 from opsin.core.plugin_host import PluginHost, PluginSource
 from opsin.plugins.cetacean.results import CetaceanIdentificationParams
 from tests.plugins.published import change_weights, clip_folder

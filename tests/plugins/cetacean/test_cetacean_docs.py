@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from opsin.core.model_store import ModelStore
+from opsin.core.models.store import ModelStore
 from opsin.core.plugin_host import PluginHost
 from opsin.plugins.cetacean.manifest import Manifest
 from opsin.plugins.cetacean.results import EMBED, IDENTIFY

@@ -17,7 +17,7 @@ from opsin.core.contract import (
     ReferenceKind,
     ReferenceRequest,
 )
-from opsin.core.model_store import ModelStore
+from opsin.core.models.store import ModelStore
 from opsin.plugins.cetacean.results import (
     EMBED,
     IDENTIFY,

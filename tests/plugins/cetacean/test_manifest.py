@@ -12,7 +12,7 @@ import pytest
 from opsin import Folder, Repository
 from opsin.core.contract import Target
 from opsin.core.errors import ConfigurationError
-from opsin.core.model_store import ModelStore
+from opsin.core.models.store import ModelStore
 from opsin.core.plugin_host import PluginHost
 from opsin.plugins.cetacean.manifest import DEFAULT, Pipeline
 from opsin.plugins.cetacean.results import EMBED, IDENTIFY, SCREEN

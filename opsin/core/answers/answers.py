@@ -1,0 +1,155 @@
+"""Answers before the engine: what was computed is taken again, what is being computed is shared."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from opsin.core.answers.asking import Asker, GivenPicture, Opener
+from opsin.core.answers.computations import Computation, Flight
+from opsin.core.answers.content_digest import content_name, digest_of
+from opsin.core.answers.earlier_results import EarlierResults
+from opsin.core.answers.keys import ResultKey, ResultKeys
+from opsin.core.answers.memory import KeptResult, ResultMemory
+from opsin.core.engine import Analyzed, Engine, Task
+from opsin.core.engine.plan import OnOutcome
+from opsin.core.errors import DeadlineExceeded
+from opsin.core.imaging import DecodedImage, DecodeOptions, ImageInfo, ImageLimits, Source
+
+_DEFAULT_OPTIONS = DecodeOptions()
+
+
+@dataclass(slots=True)
+class AnswerCounts:
+    """Tasks since the start, by how they were answered."""
+
+    memory: int = 0
+    """From results kept in memory."""
+    stored: int = 0
+    """From completed analyses."""
+    shared: int = 0
+    """Together with somebody who had asked already."""
+    computed: int = 0
+    """By the engine."""
+
+
+class Answers:
+    """Stands between the doors and the engine, with the engine's way of being asked.
+
+    A result that has a key is computed once: later askers get it from memory or from a completed
+    analysis, simultaneous ones wait for the same computation.  What was made for another company
+    is lent: its numbers only, and no sooner than computing them would have taken.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        keys: ResultKeys,
+        earlier: EarlierResults,
+        limits: ImageLimits,
+        *,
+        memory_bytes: int,
+    ) -> None:
+        self.memory = ResultMemory(memory_bytes)
+        self.earlier = earlier
+        self.limits = limits
+        self.flights: dict[str, Flight] = {}
+        """What is being computed and may be shared, by key."""
+        self.counts = AnswerCounts()
+        self._engine = engine
+        self._keys = keys
+
+    async def analyze(
+        self,
+        source: Source | Opener | DecodedImage,
+        tasks: Sequence[Task],
+        *,
+        company_id: str | None = None,
+        content_sha256: str | None = None,
+        info: ImageInfo | None = None,
+        options: DecodeOptions = _DEFAULT_OPTIONS,
+        deadline: float | None = None,
+        priority: int = 0,
+        on_outcome: OnOutcome | None = None,
+    ) -> Analyzed:
+        """As `Engine.analyze`, which is asked for what nobody has computed yet.
+
+        `company_id` is the asker's.  With `content_sha256`, of the encoded bytes, and `info`, what
+        the decoded picture will be like, an `Opener` is not used unless something is computed.
+        """
+        if isinstance(source, DecodedImage):
+            return await self._engine.analyze(
+                source, tasks, deadline=deadline, priority=priority, on_outcome=on_outcome
+            )
+        async with _until(deadline):
+            if content_sha256 is None and not callable(source):
+                content_sha256 = await digest_of(source, self.limits.max_bytes)
+            picture = GivenPicture(source, options, content_sha256, info)
+            run = partial(self._run, picture, _name(company_id, picture, tasks), priority)
+            keys: Sequence[ResultKey | None] = ()
+            if content_sha256 is not None:
+                keys = await self._keys.of(content_sha256, options, tasks)
+            if not any(keys):
+                self.counts.computed += len(tasks)
+                return await run(tasks, on_outcome, deadline=deadline)
+            asker = Asker(self, company_id, picture, tasks, keys, run, on_outcome)
+            try:
+                return await asker.answered()
+            finally:
+                asker.leave()
+
+    async def _run(
+        self,
+        picture: GivenPicture,
+        content: str | None,
+        priority: int,
+        tasks: Sequence[Task],
+        on_outcome: OnOutcome | None,
+        *,
+        deadline: float | None = None,
+    ) -> Analyzed:
+        async with picture.open() as source:
+            return await self._engine.analyze(
+                source,
+                tasks,
+                content=content,
+                options=picture.options,
+                deadline=deadline,
+                priority=priority,
+                on_outcome=on_outcome,
+            )
+
+    def ended(self, computation: Computation) -> None:
+        """Nobody may join it any more; what it found is kept."""
+        for flight in computation.flights:
+            if flight.key is None:
+                continue
+            if self.flights.get(flight.key.digest) is flight:
+                del self.flights[flight.key.digest]
+            outcome = flight.outcome
+            if outcome is None or outcome.result is None or computation.info is None:
+                continue
+            if outcome.result_key is not None:
+                kept = KeptResult(outcome.result, outcome.provenance, computation.info)
+                kept.given_to(flight.company_id)
+                self.memory.put(outcome.result_key, kept)
+
+
+def _name(company_id: str | None, picture: GivenPicture, tasks: Sequence[Task]) -> str | None:
+    """The picture's name for the engine; None where all is to be done anew."""
+    if picture.sha256 is None or not all(task.reuse for task in tasks):
+        return None
+    return content_name(company_id, picture.sha256)
+
+
+@asynccontextmanager
+async def _until(deadline: float | None) -> AsyncIterator[None]:
+    """Raises DeadlineExceeded at that time of the loop's clock; what is shared goes on."""
+    try:
+        async with asyncio.timeout_at(deadline) as limit:
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise DeadlineExceeded("the deadline passed before all was done") from None

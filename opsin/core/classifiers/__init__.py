@@ -1,0 +1,1 @@
+"""Classifiers of collections: trained, compared, kept as data, read from older files."""

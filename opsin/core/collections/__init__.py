@@ -1,0 +1,1 @@
+"""Labelled embeddings: a classifier's training set, a gallery of individuals."""

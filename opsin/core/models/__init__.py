@@ -1,0 +1,1 @@
+"""Where weights come from: what is needed, where it lies, how it gets here."""

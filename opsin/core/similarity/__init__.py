@@ -1,0 +1,1 @@
+"""Embeddings that are stored, and the pictures that are like one another."""
