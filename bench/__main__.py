@@ -4,7 +4,15 @@ import json
 import os
 import platform
 
-from bench import annotations_ingest, face_over_http, queue_drain, repeats, similarity, startup
+from bench import (
+    annotations_ingest,
+    face_over_http,
+    pressure,
+    queue_drain,
+    repeats,
+    similarity,
+    startup,
+)
 
 
 def main() -> None:
@@ -20,6 +28,7 @@ def main() -> None:
         "repeats": repeats.main(),
         "annotations_ingest": annotations_ingest.main(),
         "similarity": similarity.main(),
+        "pressure": pressure.main(),
     }
     print(json.dumps(results, indent=2))
 

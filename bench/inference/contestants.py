@@ -19,7 +19,7 @@ import orjson
 SERVER_CORES = {0, 1}
 
 MUTATION = """mutation($file: Upload!) { analyzeImage(input: {file: $file, reuse: false,
- tasks: [{run: {embedClipVitB32: {}}}]}) { outcomes { error { message }
+ tasks: [{run: {embedClipVitB32: {}}}]}) { outcomes { errorMessage
  result { ... on Embedding { vector } } } } }"""
 
 
@@ -83,8 +83,8 @@ def _graphql(content: bytes) -> dict[str, Any]:
 
 def _graphql_vector(answer: Any) -> list[float]:
     (outcome,) = answer["data"]["analyzeImage"]["outcomes"]
-    if outcome["error"]:
-        raise RuntimeError(outcome["error"]["message"])
+    if outcome["errorMessage"]:
+        raise RuntimeError(outcome["errorMessage"])
     vector: list[float] = outcome["result"]["vector"]
     return vector
 
