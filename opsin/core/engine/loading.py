@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,28 @@ if TYPE_CHECKING:
 logger = logging.getLogger("opsin.engine")
 
 
+_IMPORT_TRIES = 5
+_IMPORT_PAUSE = 0.5  # seconds
+
+
 def _nothing() -> None: ...
+
+
+def _load_patiently(loadable: Loadable, context: LoadContext) -> Any:
+    """The runner; an import that met another thread's in the middle is tried again.
+
+    Large libraries import their parts when they are first asked for (transformers), and then find
+    what another load is still importing only half there.
+    """
+    for _ in range(_IMPORT_TRIES - 1):
+        try:
+            return loadable.load(context)
+        except ModuleNotFoundError:
+            raise  # it will not be there later either
+        except ImportError as error:
+            logger.info("%s: an import is tried again: %s", described(loadable), error)
+            time.sleep(_IMPORT_PAUSE)
+    return loadable.load(context)
 
 
 @dataclass(slots=True, eq=False)
@@ -125,7 +147,7 @@ class Loader:
         self, loadable: Loadable, context: LoadContext, holding: Holding, share: Share
     ) -> LoadedRunner:
         before = allocated_memory(context.device)
-        runner = loadable.load(context)
+        runner = _load_patiently(loadable, context)
         if not isinstance(runner, Runner):
             raise TypeError(f"load returned a {type(runner).__name__}, not a Runner")
         taken = runner.memory_bytes()

@@ -196,3 +196,35 @@ async def test_an_operation_of_another_host_is_refused(workbench: MakeWorkbench)
     bench, other = workbench(FakeOperation()), workbench(FakeOperation())
     with pytest.raises(OpsinError, match="not registered here"):
         await bench.run(other.task())
+
+
+async def test_an_import_that_met_another_in_the_middle_is_tried_again(
+    workbench: MakeWorkbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("opsin.core.engine.loading._IMPORT_PAUSE", 0.01)
+    half_there = ImportError("cannot import name 'Model' from partially initialized module")
+    operation = FakeOperation(script=Script(load_fails=[half_there, half_there]))
+    bench = workbench(operation)
+    (outcome,) = (await bench.run(bench.task())).outcomes
+    assert outcome.error is None
+    assert operation.script.loads == 3
+    assert bench.host.failures == ()
+
+
+@pytest.mark.parametrize(
+    ("error", "loads"), [(ImportError("no such name"), 5), (ModuleNotFoundError("no module"), 1)]
+)
+async def test_an_import_that_never_works_is_told_of(
+    workbench: MakeWorkbench,
+    monkeypatch: pytest.MonkeyPatch,
+    error: ImportError,
+    loads: int,
+) -> None:
+    monkeypatch.setattr("opsin.core.engine.loading._IMPORT_PAUSE", 0.01)
+    operation = FakeOperation(script=Script(load_fails=[error] * 9))
+    bench = workbench(operation)
+    (outcome,) = (await bench.run(bench.task())).outcomes
+    assert outcome.error is not None
+    assert operation.script.loads == loads
+    (failure,) = bench.host.failures
+    assert failure.error_type == type(error).__name__
