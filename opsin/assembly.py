@@ -33,13 +33,13 @@ from opsin.core.models.identities import ModelIdentities
 from opsin.core.models.inventory import ModelInventory
 from opsin.core.models.store import ModelStore
 from opsin.core.plugin_host import PluginHost, PluginSource
+from opsin.core.queue.analysis_queue import AnalysisQueue
+from opsin.core.queue.worker import Worker
 from opsin.core.similarity.image_vectors import ImageVectors
 from opsin.core.similarity.near_duplicates import NearDuplicates
 from opsin.core.similarity.search import VectorSearch
 from opsin.core.similarity.similar_images import SimilarImages
 from opsin.core.use_cases import UseCases
-from opsin.core.work.queue import AnalysisQueue
-from opsin.core.work.worker import Worker
 from opsin.graphql.schema import reserved_type_names
 from opsin.graphql.trial import check_types
 from opsin.settings import Settings

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from opsin.core.work.pacing import ByteBudget, Pace
+from opsin.core.queue.pacing import ByteBudget, Pace
 
 
 def test_claims_grow_while_they_end_quickly_and_shrink_when_slow() -> None:

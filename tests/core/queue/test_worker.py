@@ -12,9 +12,9 @@ from sqlalchemy import select
 from opsin.assembly import Parts
 from opsin.core.access import Principal
 from opsin.core.lifecycle import AnalysisStatus
+from opsin.core.queue.analysis_queue import AnalysisQueue
 from opsin.core.records import Image
 from opsin.core.testing import FakeOperation, Gate, Script
-from opsin.core.work.queue import AnalysisQueue
 from opsin.settings import Settings
 from opsin.storage.tables import analyses
 from tests.core.given_plugins import house_of

@@ -5,8 +5,8 @@ import contextlib
 import logging
 from collections.abc import Coroutine, Sequence
 
+from opsin.core.queue.analysis_queue import Claim, Finished
 from opsin.core.records import Analysis
-from opsin.core.work.queue import Claim, Finished
 
 log = logging.getLogger(__name__)
 

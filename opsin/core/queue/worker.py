@@ -22,11 +22,11 @@ from opsin.core.images import Images
 from opsin.core.imaging import DecodeOptions
 from opsin.core.lifecycle import AnalysisStatus
 from opsin.core.plugin_host import PluginHost
+from opsin.core.queue.analysis_queue import AnalysisQueue, Claim, Finished
+from opsin.core.queue.claimed import Claimed
+from opsin.core.queue.endings import UNEXPECTED, ending_after, ending_of
+from opsin.core.queue.pacing import ByteBudget, Pace
 from opsin.core.records import Analysis, Image
-from opsin.core.work.claimed import Claimed
-from opsin.core.work.endings import UNEXPECTED, ending_after, ending_of
-from opsin.core.work.pacing import ByteBudget, Pace
-from opsin.core.work.queue import AnalysisQueue, Claim, Finished
 from opsin.storage.database import Signal
 
 log = logging.getLogger(__name__)

@@ -14,10 +14,10 @@ from opsin.core.engine import make_task
 from opsin.core.errors import Cancelled, Overloaded, StorageError
 from opsin.core.immediate import PictureSource
 from opsin.core.lifecycle import AnalysisStatus
+from opsin.core.queue import worker as worker_module
+from opsin.core.queue.analysis_queue import AnalysisQueue, Claim, Finished
 from opsin.core.records import Image
 from opsin.core.testing import FakeOperation, FakeParams, Script
-from opsin.core.work import worker as worker_module
-from opsin.core.work.queue import AnalysisQueue, Claim, Finished
 from opsin.settings import Settings
 from opsin.storage.blobs import content_key
 from opsin.storage.blobs.local import LocalBlobStore
