@@ -3,13 +3,14 @@
 import json
 import math
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
+from string import ascii_lowercase
 from types import MappingProxyType
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers.trainers import BpeTrainer
 from transformers import (
     CLIPConfig,
     CLIPModel,
@@ -83,7 +84,7 @@ DINO_V3_PREPROCESSOR = {
 
 def clip_config(text: Mapping[str, Any] = MappingProxyType({}), **vision: Any) -> CLIPConfig:
     """A small CLIP, for pictures of 224 pixels and texts of at most 24 tokens."""
-    sizes = {**TOWER, "vocab_size": 120, "max_position_embeddings": 24}
+    sizes = {**TOWER, "vocab_size": 120, "max_position_embeddings": 32}
     return CLIPConfig(
         text_config={**sizes, **TOKENS, **text},
         vision_config={**TOWER, "patch_size": 32, **vision},
@@ -170,16 +171,28 @@ def change_weights(folder: Path, **weights: torch.Tensor | None) -> Path:
 
 
 def tokenizer() -> CLIPTokenizer:
-    """CLIP's own way to read text, with few merges; its two marks come last, as in the real one."""
-    learned = CLIPTokenizer().backend_tokenizer
-    trainer = BpeTrainer(vocab_size=90, show_progress=False, end_of_word_suffix="</w>")
-    learned.train_from_iterator([SENTENCES] * 9, trainer)
-    told: Any = json.loads(learned.to_str())["model"]
-    merges: Any = [tuple(merge) for merge in told["merges"]]
-    tokens = [token for token in told["vocab"] if token not in MARKS] + list(MARKS)
+    """CLIP's own way to read text, with few merges; its two marks come last, as in the real one.
+
+    The merges are made here: a trainer of `tokenizers` breaks ties otherwise in every process.
+    """
+    reading: Any = CLIPTokenizer().backend_tokenizer
+    text = reading.normalizer.normalize_str(SENTENCES)
+    words = [
+        [*word[:-1], f"{word[-1]}</w>"] for word, _ in reading.pre_tokenizer.pre_tokenize_str(text)
+    ]
+    merges = [
+        ("".join(word[:end]), word[end])
+        for word in words
+        if len(word) > 3
+        for end in range(1, len(word))
+    ]
+    symbols = sorted(
+        {*ascii_lowercase, *(f"{letter}</w>" for letter in ascii_lowercase), *chain(*words)}
+    )
+    tokens = [*symbols, *dict.fromkeys("".join(merge) for merge in merges), *MARKS]
     return CLIPTokenizer(
         vocab={token: number for number, token in enumerate(tokens)},
-        merges=merges,
+        merges=list(dict.fromkeys(merges)),
     )
 
 
