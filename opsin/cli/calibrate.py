@@ -9,16 +9,20 @@ import typer
 from opsin.cli.exit_codes import ExitCode
 from opsin.cli.options import DataDir, Json, read_settings
 from opsin.cli.output import new_table, print_json, print_line, results
-from opsin.core.errors import InvalidInput
+from opsin.core.errors import InvalidInput, reason_of
 
 if TYPE_CHECKING:
-    from opsin.core.collections.score_calibration import Calibration, Goal
+    from opsin.core.collections.score_calibration import Calibration, Goal, Operating
     from opsin.core.engine import Outcome
 
 _POSITIVE, _NEGATIVE = "positive", "negative"
 _DEFAULT_RECALL = 0.95
 _SHOWN = 12
 """Points of the curve in the table; all are in the JSON document."""
+
+
+def _share(name: str, text: str, **more: Any) -> Any:
+    return typer.Option(name, min=0, max=1, metavar="SHARE", help=text, **more)
 
 
 def calibrate(
@@ -35,34 +39,19 @@ def calibrate(
     ],
     recall: Annotated[
         float | None,
-        typer.Option(
+        _share(
             "--recall",
-            min=0,
-            max=1,
-            metavar="SHARE",
-            help="The share of positives that must pass, and then as few negatives as possible.",
+            "The share of positives that must pass, and then as few negatives as possible.",
             show_default=str(_DEFAULT_RECALL),
         ),
     ] = None,
     specificity: Annotated[
         float | None,
-        typer.Option(
-            "--specificity",
-            min=0,
-            max=1,
-            metavar="SHARE",
-            help="Instead: the share of negatives that must not pass.",
-        ),
+        _share("--specificity", "Instead: the share of negatives that must not pass."),
     ] = None,
     precision: Annotated[
         float | None,
-        typer.Option(
-            "--precision",
-            min=0,
-            max=1,
-            metavar="SHARE",
-            help="Instead: the share of positives in what passes.",
-        ),
+        _share("--precision", "Instead: the share of positives in what passes."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -77,7 +66,7 @@ def calibrate(
     """
     settings = read_settings(data_dir=data_dir)  # before what takes long to import
 
-    from opsin.assembly import discover_plugins, open_models
+    from opsin.assembly import discover_plugins
     from opsin.cli.picture_folders import ask, folders_in
     from opsin.cli.task_texts import read_task
     from opsin.core.collections.score_calibration import calibrate as choose
@@ -93,7 +82,7 @@ def calibrate(
     for name, paths in pictures.items():
         if not paths:
             raise InvalidInput(f"{folder} has no pictures in a folder {name!r}")
-    found, failed = ask(settings, host, open_models(settings, host), asked, pictures)
+    found, failed = ask(settings, host, asked, pictures)
     scores: dict[str, list[float]] = {_POSITIVE: [], _NEGATIVE: []}
     for name, outcome in found:
         scores[name].append(_score(outcome, score))
@@ -102,7 +91,8 @@ def calibrate(
     if output is not None:
         _write(output, document)
     if as_json:
-        print_json({**document, "curve": _curve(calibration), "failed": failed})
+        curve = [_described(point) for point in calibration.curve]
+        print_json({**document, "curve": curve, "failed": failed})
     else:
         _print(calibration, document)
     if failed:
@@ -143,11 +133,8 @@ def _document(
         "operation_version": task.operation.version,
         "params": task.params.model_dump(mode="json", exclude_unset=True),
         "score": field,
-        "threshold": chosen.threshold,
+        **_described(chosen),
         "wanted": {goal.value: wanted},
-        "recall": chosen.recall,
-        "specificity": chosen.specificity,
-        "precision": chosen.precision,
         "area_under_roc": calibration.area,
         "positives": chosen.positives,
         "negatives": chosen.negatives,
@@ -161,16 +148,13 @@ def _document(
     }
 
 
-def _curve(calibration: "Calibration") -> list[dict[str, Any]]:
-    return [
-        {
-            "threshold": one.threshold,
-            "recall": one.recall,
-            "specificity": one.specificity,
-            "precision": one.precision,
-        }
-        for one in calibration.curve
-    ]
+def _described(point: "Operating") -> dict[str, Any]:
+    return {
+        "threshold": point.threshold,
+        "recall": point.recall,
+        "specificity": point.specificity,
+        "precision": point.precision,
+    }
 
 
 def _write(file: Path, document: dict[str, Any]) -> None:
@@ -179,8 +163,7 @@ def _write(file: Path, document: dict[str, Any]) -> None:
     try:
         file.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise InvalidInput(f"{file} cannot be written: {reason}") from None
+        raise InvalidInput(f"{file} cannot be written: {reason_of(error)}") from None
 
 
 def _print(calibration: "Calibration", document: dict[str, Any]) -> None:

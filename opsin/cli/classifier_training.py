@@ -25,7 +25,7 @@ from opsin.core.classifiers.training_source import (
 )
 from opsin.core.collections.collections import NewCollection, collection_key
 from opsin.core.collections.inputs import NewInput, check_inputs
-from opsin.core.errors import InvalidInput, NotFound, OpsinError
+from opsin.core.errors import InvalidInput, NotFound, OpsinError, reason_of
 from opsin.core.fetch import Fetcher
 from opsin.core.records import StoredClassifier
 from opsin.settings import Settings
@@ -168,8 +168,7 @@ def _read(file: Path) -> bytes:
         with file.open("rb") as stream:
             return stream.read(MOST_BYTES + 1)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise InvalidInput(f"the file cannot be read: {reason}") from None
+        raise InvalidInput(f"the file cannot be read: {reason_of(error)}") from None
 
 
 def described(trained: Trained) -> dict[str, Any]:

@@ -1,29 +1,21 @@
 """`opsin classifiers`: trained on collections, listed, and converted from scikit-learn's files."""
 
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from opsin.cli import event_loop
+from opsin.cli.companies import running_for
 from opsin.cli.exit_codes import ExitCode
-from opsin.cli.options import DataDir, Json, make_data_dir, read_settings
-from opsin.cli.output import new_table, print_json, print_line, results, say
-from opsin.core.errors import InvalidInput, NotFound, OpsinError
+from opsin.cli.options import Company, DataDir, Json, make_data_dir, read_settings
+from opsin.cli.output import minute_text, new_table, print_json, print_line, results, say
+from opsin.core.errors import InvalidInput, OpsinError
 
 if TYPE_CHECKING:
-    from opsin.assembly import Parts
     from opsin.cli.classifier_training import Trained
-    from opsin.core.access import Principal
     from opsin.core.records import StoredClassifier
-    from opsin.settings import Settings
 
-T = TypeVar("T")
-
-Company = Annotated[
-    str, typer.Option("--company", metavar="NAME", help="The tenant whose collections they are.")
-]
 Fingerprints = Annotated[
     list[str] | None,
     typer.Option(
@@ -65,10 +57,13 @@ def train(
 
     from opsin.cli.classifier_training import described, print_trained, train_each
 
-    async def work(parts: "Parts", principal: "Principal") -> "list[Trained]":
-        return await train_each(settings, parts, principal, keys or [], source, fingerprint or [])
+    async def work() -> "list[Trained]":
+        async with running_for(settings, company) as (parts, principal):
+            return await train_each(
+                settings, parts, principal, keys or [], source, fingerprint or []
+            )
 
-    trained = event_loop.run(_with_parts(settings, company, work))
+    trained = event_loop.run(work())
     if as_json:
         print_json({"collections": [described(one) for one in trained]})
     else:
@@ -92,14 +87,13 @@ def list_classifiers(
     settings = read_settings(data_dir=data_dir)
     make_data_dir(settings)
 
-    async def work(
-        parts: "Parts", principal: "Principal"
-    ) -> "list[tuple[str, list[StoredClassifier]]]":
-        collections, classifiers = parts.use_cases.collections, parts.use_cases.classifiers
-        named = list(keys or []) or [one.key for one in await collections.every(principal)]
-        return [(key, await classifiers.of(principal, key)) for key in named]
+    async def work() -> "list[tuple[str, list[StoredClassifier]]]":
+        async with running_for(settings, company) as (parts, principal):
+            collections, classifiers = parts.use_cases.collections, parts.use_cases.classifiers
+            named = keys or [one.key for one in await collections.every(principal)]
+            return [(key, await classifiers.of(principal, key)) for key in named]
 
-    found = event_loop.run(_with_parts(settings, company, work))
+    found = event_loop.run(work())
     if as_json:
         print_json(
             {
@@ -115,7 +109,7 @@ def list_classifiers(
         for one in stored:
             score = "" if one.score is None else f"{one.score:.4f}"
             rows = str(one.metrics.get("rows", ""))
-            made = one.created_at.strftime("%Y-%m-%d %H:%M")
+            made = minute_text(one.created_at)
             table.add_row(key, one.digest[:12], made, score, rows, "best" if one.is_best else "")
     results().print(table)
 
@@ -157,34 +151,18 @@ def convert(
 
     from opsin.cli.classifier_training import converted, keep
 
-    async def work(parts: "Parts", principal: "Principal") -> None:
-        document = await converted(parts, file, inputs, fingerprint or [])
-        if into is None:
-            print_line(document.as_text())
-            return
-        kept = await keep(parts, principal, into, document)
-        which = "the best" if kept.is_best else "not the best, which was there already"
-        say(f"kept in collection {into!r}, {which}")
-        print_line(kept.digest)
+    async def work() -> None:
+        async with running_for(settings, company) as (parts, principal):
+            document = await converted(parts, file, inputs, fingerprint or [])
+            if into is None:
+                print_line(document.as_text())
+                return
+            kept = await keep(parts, principal, into, document)
+            which = "the best" if kept.is_best else "not the best, which was there already"
+            say(f"kept in collection {into!r}, {which}")
+            print_line(kept.digest)
 
-    event_loop.run(_with_parts(settings, company, work))
-
-
-async def _with_parts(
-    settings: "Settings", company: str, work: "Callable[[Parts, Principal], Awaitable[T]]"
-) -> T:
-    """What `work` gives for the parts of this installation and a caller of the company."""
-    from opsin.assembly import assemble
-    from opsin.core.access import LOCAL_COMPANY, Principal
-
-    async with assemble(settings).running() as parts:
-        access = parts.use_cases.access
-        if company == LOCAL_COMPANY:
-            await access.local()  # made when it is not there, as in dev mode
-        found = await access.find_company(company)
-        if found is None:
-            raise NotFound(f"there is no company {company!r}; `opsin keys create` makes it")
-        return await work(parts, Principal(found.id, "command line"))
+    event_loop.run(work())
 
 
 def _described(one: "StoredClassifier") -> dict[str, Any]:

@@ -17,7 +17,7 @@ from opsin.cli import event_loop
 from opsin.cli.exit_codes import ExitCode
 from opsin.cli.options import read_settings
 from opsin.cli.output import print_line, results, say
-from opsin.core.errors import ConfigurationError, OperationFailed
+from opsin.core.errors import ConfigurationError, OperationFailed, reason_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -167,8 +167,7 @@ def _show_picture(picture: "Image", boxes: "list[LabelledBox]") -> None:
     try:
         draw(picture, boxes).save(_DRAWN)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise ConfigurationError(f"{_DRAWN} cannot be written here: {reason}") from None
+        raise ConfigurationError(f"{_DRAWN} cannot be written here: {reason_of(error)}") from None
     if results().is_terminal and results().color_system in ("256", "truecolor"):
         results().print(preview(picture, boxes))
     for labelled in boxes:

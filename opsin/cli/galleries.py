@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from opsin.cli import event_loop
+from opsin.cli.companies import running_for
 from opsin.cli.exit_codes import ExitCode
-from opsin.cli.options import DataDir, Json, read_settings
+from opsin.cli.options import Company, DataDir, Json, read_settings
 from opsin.cli.output import new_table, print_json, print_line, results
-from opsin.core.errors import InvalidInput, NotFound
+from opsin.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from opsin.core.collections.gallery_evaluation import (
@@ -80,9 +81,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    company: Annotated[
-        str, typer.Option("--company", metavar="NAME", help="The tenant whose collection it is.")
-    ] = "local",
+    company: Company = "local",
     species: Annotated[
         Path | None,
         typer.Option(
@@ -103,7 +102,7 @@ def evaluate(
     """
     settings = read_settings(data_dir=data_dir)  # before what takes long to import
 
-    from opsin.assembly import discover_plugins, open_models
+    from opsin.assembly import discover_plugins
     from opsin.cli.picture_folders import ask, folders_in
     from opsin.core.collections.gallery_evaluation import Combine, look_for
     from opsin.core.collections.gallery_evaluation import evaluate as measure
@@ -123,7 +122,7 @@ def evaluate(
         for part in parts
         for name, paths in folders_in(folder / part if len(parts) > 1 else folder).items()
     }
-    found, failed = ask(settings, host, open_models(settings, host), task, pictures)
+    found, failed = ask(settings, host, task, pictures)
     queries = _vectors(found, _QUERY)
     known = _vectors(found, _GALLERY) if _GALLERY in parts else None
     if gallery is not None:
@@ -176,15 +175,11 @@ def _vectors(found: list[tuple[str, "Outcome"]], part: str) -> "LabelledVectors"
 
 async def _stored(settings: "Settings", company: str, key: str) -> "Gallery":
     """The gallery that a company's collection gives."""
-    from opsin.assembly import assemble
     from opsin.core.contract import Gallery, ReferenceKind, ReferenceRequest
 
-    async with assemble(settings).running() as parts:
-        owner = await parts.use_cases.access.find_company(company)
-        if owner is None:
-            raise NotFound(f"there is no company {company!r}")
-        request = ReferenceRequest(ReferenceKind.GALLERY, key)
-        gallery = await parts.use_cases.references.find(owner.id, request)
+    request = ReferenceRequest(ReferenceKind.GALLERY, key)
+    async with running_for(settings, company) as (parts, principal):
+        gallery = await parts.use_cases.references.find(principal.company_id, request)
     assert isinstance(gallery, Gallery)
     return gallery
 

@@ -2,26 +2,22 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from opsin.cli import event_loop
-from opsin.cli.options import DataDir, Json, make_data_dir, read_settings
-from opsin.cli.output import new_table, print_json, print_line, results, say
+from opsin.cli.companies import as_caller, caller_for
+from opsin.cli.options import Company, DataDir, Json, make_data_dir, read_settings
+from opsin.cli.output import minute_text, new_table, print_json, print_line, results, say
 from opsin.core.errors import NotFound
 
 if TYPE_CHECKING:
-    from opsin.core.access import Access, Principal
+    from opsin.core.access import Access
     from opsin.core.records import ApiKey
     from opsin.settings import Settings
 
 _KEY_MARK = "opsin_"
-
-Company = Annotated[
-    str, typer.Option("--company", metavar="NAME", help="The tenant whose data a key reaches.")
-]
 
 app = typer.Typer(help="API keys.", no_args_is_help=True)
 
@@ -56,7 +52,7 @@ def list_keys(company: Company = "local", data_dir: DataDir = None, as_json: Jso
     table = new_table("Name", "Prefix", "Created", "Last used", "Revoked")
     for key in found:
         moments = (key.created_at, key.last_used_at, key.revoked_at)
-        table.add_row(key.name, key.prefix, *(_minute(moment) for moment in moments))
+        table.add_row(key.name, key.prefix, *(minute_text(moment) for moment in moments))
     results().print(table)
 
 
@@ -66,7 +62,7 @@ def revoke(
     company: Company = "local",
     data_dir: DataDir = None,
 ) -> None:
-    """End a key at once; whoever uses it is refused from the next request on."""
+    """End a key; a server that runs refuses it within a second."""
     settings = read_settings(data_dir=data_dir)
     make_data_dir(settings)
     revoked = event_loop.run(_revoke(settings, company, key))
@@ -74,38 +70,28 @@ def revoke(
 
 
 async def _create(settings: "Settings", company: str, name: str) -> tuple["ApiKey", str]:
-    from opsin.core.access import Principal
     from opsin.core.datasets import require_text
 
     company = require_text(company, "company", 255)
     async with _opened(settings) as access:
         owner = await access.ensure_company(company)
-        return await access.create_key(Principal(owner.id, "command line"), name)
+        return await access.create_key(as_caller(owner.id), name)
 
 
 async def _list(settings: "Settings", company: str) -> list["ApiKey"]:
     async with _opened(settings) as access:
-        return await access.keys(await _principal(access, company))
+        return await access.keys(await caller_for(access, company))
 
 
 async def _revoke(settings: "Settings", company: str, wanted: str) -> "ApiKey":
     """By id, or by prefix, with or without the mark that every key begins with."""
     async with _opened(settings) as access:
-        principal = await _principal(access, company)
+        principal = await caller_for(access, company)
         prefix = wanted.removeprefix(_KEY_MARK)
         for key in await access.keys(principal):
             if wanted == key.id or prefix == key.prefix:
                 return await access.revoke_key(principal, key.id)
     raise NotFound(f"company {company!r} has no key with the id or prefix {wanted!r}")
-
-
-async def _principal(access: "Access", company: str) -> "Principal":
-    from opsin.core.access import Principal
-
-    found = await access.find_company(company)
-    if found is None:
-        raise NotFound(f"there is no company {company!r}; `opsin keys create` makes it")
-    return Principal(found.id, "command line")
 
 
 @asynccontextmanager
@@ -132,7 +118,3 @@ def _described(key: "ApiKey") -> dict[str, Any]:
         "last_used_at": key.last_used_at,
         "revoked_at": key.revoked_at,
     }
-
-
-def _minute(moment: datetime | None) -> str:
-    return "" if moment is None else moment.strftime("%Y-%m-%d %H:%M")

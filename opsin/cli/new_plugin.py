@@ -4,7 +4,7 @@ import keyword
 import re
 from pathlib import Path
 
-from opsin.core.errors import Conflict, InvalidInput, StorageError
+from opsin.core.errors import Conflict, InvalidInput, StorageError, reason_of
 
 _TEMPLATE_NAME = "brightness"
 _NAME = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
@@ -40,8 +40,7 @@ def make_plugin(name: str, parent: Path) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(_renamed(source.read_text("utf-8"), replacements), "utf-8")
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise StorageError(f"the plugin cannot be written: {reason}") from error
+        raise StorageError(f"the plugin cannot be written: {reason_of(error)}") from error
     return folder
 
 

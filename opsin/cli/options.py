@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from opsin.cli import logs
-from opsin.core.errors import ConfigurationError
+from opsin.core.errors import ConfigurationError, reason_of
 
 if TYPE_CHECKING:
     from opsin.settings import Settings
@@ -19,6 +19,9 @@ DataDir = Annotated[
         help="Database, blobs and models.",
         show_default="OPSIN_DATA_DIR, or ./opsin-data",
     ),
+]
+Company = Annotated[
+    str, typer.Option("--company", metavar="NAME", help="The tenant whose data it is.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -44,7 +47,6 @@ def make_data_dir(settings: "Settings") -> None:
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
         raise ConfigurationError(
-            f"the data directory {settings.data_dir} cannot be used: {reason}"
+            f"the data directory {settings.data_dir} cannot be used: {reason_of(error)}"
         ) from None

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,11 @@ def size_text(size_bytes: int | None) -> str:
             break
         size, unit = size / 1000, larger
     return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def minute_text(moment: datetime | None) -> str:
+    """A time for people, to the minute; empty when there is none."""
+    return "" if moment is None else moment.strftime("%Y-%m-%d %H:%M")
 
 
 def _console(*, stderr: bool) -> "Console":

@@ -11,7 +11,6 @@ from opsin.core.errors import InvalidInput, NotFound, OperationUnavailable, Opsi
 
 if TYPE_CHECKING:
     from opsin.core.engine import Outcome, Task
-    from opsin.core.models.store import ModelStore
     from opsin.core.plugin_host import PluginHost
     from opsin.settings import Settings
 
@@ -33,14 +32,14 @@ def folders_in(folder: Path) -> dict[str, list[Path]]:
 def ask(
     settings: "Settings",
     host: "PluginHost",
-    store: "ModelStore",
     task: "Task",
     pictures: Mapping[str, Sequence[Path]],
 ) -> tuple[list[tuple[str, "Outcome"]], int]:
     """Each picture's folder and outcome, in order, and how many failed, which are told of."""
-    from opsin.assembly import build_engine
+    from opsin.assembly import build_engine, open_models
     from opsin.core.availability import Availability
 
+    store = open_models(settings, host)
     if reason := Availability(host, store).reason(task.operation, task.target):
         raise OperationUnavailable(reason)
     named = [(name, str(path)) for name, paths in pictures.items() for path in paths]

@@ -158,3 +158,8 @@ class MissingExtra(ConfigurationError):
     def __init__(self, purpose: str, extra: str) -> None:
         super().__init__(f"{purpose} needs an extra: pip install 'opsin[{extra}]'")
         self.extra = extra
+
+
+def reason_of(error: OSError) -> str:
+    """What the operating system says of it, without the path that it was about."""
+    return error.strerror or type(error).__name__

@@ -117,8 +117,9 @@ class Fetcher:
         `FetchFailed` for everything else that goes wrong out there.
         """
         target = _parse(url)
-        # Given to the caller open.
-        file: _File = SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115
+        file: _File = SpooledTemporaryFile(  # noqa: SIM115  # given to the caller open
+            max_size=_IN_MEMORY_BYTES
+        )
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._follow(target, file)

@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from opsin.core.contract import LoadContext, Picture, Precision
+from opsin.core.contract import Embedding, LoadContext, LocatedModel, Picture, Precision
 
 Network = TypeVar("Network", bound=torch.nn.Module)
 Weights = Mapping[str, torch.Tensor]
@@ -40,6 +40,18 @@ INDEX_ENDING = ".safetensors.index.json"
 
 class UnusableWeights(ValueError):
     """A file that holds no weights, or those of another network."""
+
+
+def read_config(model: LocatedModel, families: Collection[str]) -> dict[str, Any]:
+    """The model's `config.json`; UnusableWeights unless its `model_type` is among the families."""
+    told: dict[str, Any] = json.loads(model.file("config.json").read_text("utf-8"))
+    family = told.get("model_type")
+    if family not in families:
+        known = " or ".join(map(repr, families))
+        raise UnusableWeights(
+            f"{model.requirement.name!r} is a model of type {family!r}, not {known}"
+        )
+    return told
 
 
 def read_weights(*paths: Path) -> dict[str, torch.Tensor]:
@@ -161,14 +173,17 @@ def memory_of(*networks: torch.nn.Module) -> int:
     return sum(storages.values())
 
 
-def vectors_of(output: torch.Tensor, normalize: Sequence[bool]) -> list[list[float]]:
-    """Rows of a batch x dimensions output as float32 values; those asked for scaled to length 1."""
-    rows = output.to(torch.float32)
-    if any(normalize):
-        unit = torch.nn.functional.normalize(rows, dim=1)
-        chosen = torch.tensor(normalize, device=rows.device)[:, None]
-        rows = torch.where(chosen, unit, rows)
-    return [[float(value) for value in row] for row in rows.cpu().tolist()]
+def embedding_of(row: torch.Tensor, fingerprint: str, *, normalize: bool = False) -> Embedding:
+    """A network's output for one item as a result: float32, of length 1 where that is wanted."""
+    row = row.to("cpu", torch.float32)
+    if normalize:
+        row = torch.nn.functional.normalize(row, dim=0)
+    return Embedding(
+        dimensions=len(row),
+        normalized=normalize,
+        model_fingerprint=fingerprint,
+        vector=tuple(row.tolist()),
+    )
 
 
 @lru_cache(maxsize=64)

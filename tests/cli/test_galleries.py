@@ -103,7 +103,7 @@ async def test_a_stored_gallery_that_cannot_be_compared(folder: Path) -> None:
     assert (ended.code, "embedded with other weights" in ended.complaint) == (ExitCode.USAGE, True)
     assert "no collection 'herd'" in run(folder, "whales", "--gallery", "herd").complaint
     ended = run(folder, "whales", "--gallery", "pod", "--company", "nobody")
-    assert ended.complaint == "opsin: there is no company 'nobody'"
+    assert ended.complaint == "opsin: there is no company 'nobody'; `opsin keys create` makes it"
 
 
 def test_a_picture_that_cannot_be_embedded_is_left_out(folder: Path) -> None:

@@ -1,10 +1,12 @@
 """`opsin keys`: a key made here opens a server there, until it is revoked."""
 
+import time
 from pathlib import Path
 
 import httpx
 
 from opsin.cli.exit_codes import ExitCode
+from opsin.core.known_keys import KNOWN_SECONDS
 from tests.cli.command import opsin, serving
 
 VIEWER = {"query": "{ viewer { name company } }"}
@@ -30,6 +32,7 @@ def test_keys_open_a_server_until_they_are_revoked(tmp_path: Path) -> None:
             prefix = key.split("_")[1]
             revoked = opsin("keys", "revoke", prefix, "--company", "whales", cwd=tmp_path)
             assert (revoked.code, revoked.err) == (ExitCode.OK, "")
+            time.sleep(KNOWN_SECONDS)
             headers = {"Authorization": f"Bearer {key}"}
             assert client.post("/graphql", json=VIEWER, headers=headers).status_code == 401
         assert server.stop() == 0

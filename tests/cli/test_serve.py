@@ -2,7 +2,6 @@
 
 import signal
 import socket
-import time
 from pathlib import Path
 
 import httpx
@@ -12,13 +11,12 @@ from tests.cli.command import LONGEST, opsin, serving
 
 
 def test_a_server_starts_soon_and_without_torch(tmp_path: Path) -> None:
-    began = time.monotonic()
     settings = {"disabled_plugins": "a b"}
     arguments = ("--data-dir", tmp_path / "data")
     with serving(*arguments, cwd=tmp_path, settings=settings) as (server, url):
         assert httpx.get(f"{url}/health", trust_env=False).json()["status"] == "ok"
-        # 1.2 s on an idle machine, and 2 s is the promise; other tests may be running.
-        assert time.monotonic() - began < 2 * 4
+        # 2 s is the promise for an idle machine; the factor is for shared cores and caches.
+        assert server.seconds < 2 * 2
         page = httpx.get(
             url, trust_env=False, follow_redirects=True, headers={"accept": "text/html"}
         )
@@ -46,6 +44,23 @@ def test_ctrl_c_ends_a_server_as_well(tmp_path: Path) -> None:
 
 
 def test_who_cannot_wait_for_open_requests_says_so_twice(tmp_path: Path) -> None:
+    with serving(cwd=tmp_path) as (server, url):
+        address = httpx.URL(url)
+        with socket.create_connection((address.host, address.port or 80)) as connection:
+            # A request of which half never comes.
+            connection.sendall(
+                b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                b"Content-Length: 100\r\n\r\n{"
+            )
+            assert httpx.get(f"{url}/health", trust_env=False).status_code == 200
+            server.process.send_signal(signal.SIGTERM)
+            server.wait_for("Waiting for connections to close")
+            assert server.stop(signal.SIGINT) == 0
+    assert "Traceback" not in server.err
+
+
+def test_a_subscription_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """Its stream ends at once, and not as if it were complete: the client shall come back."""
     body = {"query": "subscription { analysisEvents { cursor } }"}
     with (
         serving(cwd=tmp_path) as (server, url),
@@ -56,8 +71,9 @@ def test_who_cannot_wait_for_open_requests_says_so_twice(tmp_path: Path) -> None
     ):
         assert answer.status_code == 200
         server.process.send_signal(signal.SIGTERM)
-        server.wait_for("Waiting for connections to close")
-        assert server.stop(signal.SIGINT) == 0
+        assert "complete" not in "".join(answer.iter_text())
+        assert server.stop() == 0
+    assert "timeout graceful shutdown exceeded" not in server.err
     assert "Traceback" not in server.err
 
 

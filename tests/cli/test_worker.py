@@ -73,7 +73,7 @@ async def test_drain_runs_what_is_queued_and_ends(folder: Path) -> None:
 async def test_a_worker_told_to_stop_gives_its_work_back(
     folder: Path, arguments: list[str]
 ) -> None:
-    await queue(folder, {"seconds": 1.5})
+    await queue(folder, {"seconds": 8.0})
     with started("worker", *arguments, cwd=folder) as worker:
         while states(folder) == [("QUEUED", 0)]:
             assert worker.process.poll() is None, worker.err

@@ -190,9 +190,9 @@ def tokenizer() -> CLIPTokenizer:
         {*ascii_lowercase, *(f"{letter}</w>" for letter in ascii_lowercase), *chain(*words)}
     )
     tokens = [*symbols, *dict.fromkeys("".join(merge) for merge in merges), *MARKS]
+    distinct: Any = list(dict.fromkeys(merges))  # typed as texts, but pairs are taken too
     return CLIPTokenizer(
-        vocab={token: number for number, token in enumerate(tokens)},
-        merges=list(dict.fromkeys(merges)),
+        vocab={token: number for number, token in enumerate(tokens)}, merges=distinct
     )
 
 
@@ -213,3 +213,8 @@ def context_of(
     """What the operation is loaded with when its model is in that folder."""
     found = store_of(directory, {loadable.name: folder}).context(loadable, device)
     return LoadContext(device, found.models, Acceleration(**acceleration))
+
+
+def loaded(loadable: Loadable, folder: Path, directory: Path, **context: Any) -> Any:
+    """The runner of the operation whose model is in that folder."""
+    return loadable.load(context_of(loadable, folder, directory, **context))

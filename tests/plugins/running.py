@@ -1,5 +1,8 @@
 """Runners driven as the engine drives them, and how near two sets of vectors are."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Hashable, Sequence
 from typing import Any, TypeVar
 
@@ -7,19 +10,35 @@ import numpy as np
 import numpy.typing as npt
 
 from opsin.core.contract import (
+    Box,
     Embedding,
     EmbeddingParams,
     Item,
     LoadContext,
+    Operation,
     Params,
     Picture,
     Result,
     Runner,
     SharedModels,
 )
+from opsin.core.testing import run_operation
+from tests.pictures import noise
 
 R = TypeVar("R", bound=Result)
 Matrix = npt.NDArray[np.float64]
+HEAVY = ("numpy", "PIL", "timm", "tokenizers", "torch", "transformers")
+
+
+def heavy_imports(statement: str) -> list[str]:
+    """The libraries for runners alone that a statement brings into a process of its own."""
+    code = (
+        f"import json, sys\n{statement}\n"
+        f"print(json.dumps([name for name in {HEAVY} if name in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found: list[str] = json.loads(done.stdout)
+    return found
 
 
 def results(runner: Runner[Any, R], items: Sequence[Any]) -> list[R]:
@@ -58,6 +77,28 @@ def similarity(ours: Matrix, reference: Matrix) -> float:
     """The smallest cosine of two rows."""
     lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(reference, axis=1)
     return float(((ours * reference).sum(axis=1) / lengths).min())
+
+
+def check_normalization(runner: Runner[Any, Embedding]) -> None:
+    """A unit vector is given to those who ask for it, and only to them, also in one batch."""
+    picture = noise(60, 40)
+    (plain,), (unit,) = (embeddings(runner, [picture], normalize=asked) for asked in (False, True))
+    assert abs(np.linalg.norm(plain) - 1) > 0.1
+    assert abs(np.linalg.norm(unit) - 1) < 1e-6
+    assert difference(unit, plain / np.linalg.norm(plain)) < 1e-6
+    asked = [item(picture, EmbeddingParams(normalize=normalize)) for normalize in (True, False)]
+    mixed = results(runner, asked)
+    assert [one.normalized for one in mixed] == [True, False]
+    assert difference([one.vector for one in mixed], [unit, plain]) < 1e-6
+
+
+def check_region(operation: Operation[Any, Embedding], target: str, context: LoadContext) -> None:
+    """A region is embedded as the picture that it is."""
+    picture, box = noise(200, 100), Box(x_min=30, y_min=20, x_max=150, y_max=90)
+    cropped = run_operation(operation, picture, {"target": target}, region=box, context=context)
+    part = run_operation(operation, picture[20:90, 30:150].copy(), context=context)
+    assert difference(cropped.vector, part.vector) < 1e-6
+    assert (cropped.region, part.region) == (box, None)
 
 
 class Shared(SharedModels):

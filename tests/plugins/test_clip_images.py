@@ -2,10 +2,7 @@
 
 import shutil
 import socket
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +10,6 @@ import torch
 from safetensors.torch import load_file
 from transformers import CLIPModel
 
-from opsin import Box, EmbeddingParams
 from opsin.core.errors import ConfigurationError, OperationUnavailable
 from opsin.core.models.configuration import ModelConfiguration
 from opsin.core.models.store import ModelStore
@@ -28,41 +24,29 @@ from tests.plugins.published import (
     clip_config,
     clip_folder,
     context_of,
+    loaded,
     opened,
     store_of,
 )
 from tests.plugins.reference import clip_pictures
 from tests.plugins.running import (
     Shared,
+    check_normalization,
+    check_region,
     difference,
     embeddings,
-    item,
-    results,
+    heavy_imports,
     sharing,
 )
 
 CLIP = PluginSource("clip", "opsin.plugins.clip.plugin", "opsin")
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return clip_folder(tmp_path_factory.mktemp("small-clip"))
-
-
-def loaded(folder: Path, tmp_path: Path, **more: Any) -> Any:
-    return EmbedClip().load(context_of(EmbedClip(), folder, tmp_path, **more))
-
-
 # --- the plugin -----------------------------------------------------------------------------------
 
 
 def test_the_plugin_is_light() -> None:
-    code = (
-        "import sys, opsin.plugins.clip.plugin;"
-        "print({'torch', 'transformers', 'tokenizers', 'numpy'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    assert heavy_imports("import opsin.plugins.clip.plugin") == []
 
 
 def test_the_plugin_comes_through_the_door() -> None:
@@ -76,9 +60,9 @@ def test_the_plugin_comes_through_the_door() -> None:
 
 @pytest.mark.parametrize("count", [1, 3, 8])
 def test_a_batch_gives_what_each_picture_alone_gives(
-    small: Path, tmp_path: Path, count: int
+    small_clip: Path, tmp_path: Path, count: int
 ) -> None:
-    runner = loaded(small, tmp_path)
+    runner = loaded(EmbedClip(), small_clip, tmp_path)
     pictures = [noise(100 + 40 * number, 200, seed=number) for number in range(count)]
     alone = np.concatenate([embeddings(runner, [picture]) for picture in pictures])
     together = embeddings(runner, pictures)
@@ -86,27 +70,13 @@ def test_a_batch_gives_what_each_picture_alone_gives(
     assert len({tuple(row) for row in together}) == count
 
 
-def test_a_unit_vector_is_given_to_those_who_ask_for_it(small: Path, tmp_path: Path) -> None:
-    runner = loaded(small, tmp_path)
-    picture = noise(60, 40)
-    (plain,), (unit,) = (embeddings(runner, [picture], normalize=asked) for asked in (False, True))
-    assert np.linalg.norm(unit) == pytest.approx(1, abs=1e-6)
-    assert difference(unit, plain / np.linalg.norm(plain)) < 1e-6
-    mixed = results(
-        runner, [item(picture, EmbeddingParams(normalize=asked)) for asked in (True, False)]
-    )
-    assert [one.normalized for one in mixed] == [True, False]
-    assert difference([one.vector for one in mixed], [unit, plain]) < 1e-6
+def test_a_unit_vector_is_given_to_those_who_ask_for_it(small_clip: Path, tmp_path: Path) -> None:
+    check_normalization(loaded(EmbedClip(), small_clip, tmp_path))
 
 
-def test_a_region_is_embedded_as_the_picture_that_it_is(small: Path, tmp_path: Path) -> None:
-    context = context_of(EmbedClip(), small, tmp_path)
-    picture, box = noise(200, 100), Box(x_min=30, y_min=20, x_max=150, y_max=90)
-    target = {"target": "prominent_person"}
-    cropped = run_operation(EmbedClip(), picture, target, region=box, context=context)
-    part = run_operation(EmbedClip(), picture[20:90, 30:150].copy(), context=context)
-    assert difference(cropped.vector, part.vector) < 1e-6
-    assert (cropped.region, part.region) == (box, None)
+def test_a_region_is_embedded_as_the_picture_that_it_is(small_clip: Path, tmp_path: Path) -> None:
+    context = context_of(EmbedClip(), small_clip, tmp_path)
+    check_region(EmbedClip(), "prominent_person", context)
 
 
 def test_another_clip_takes_its_place(tmp_path: Path) -> None:
@@ -120,26 +90,28 @@ def test_another_clip_takes_its_place(tmp_path: Path) -> None:
         crop_size={"height": 112, "width": 112},
     )
     pictures = [noise(200, 150), noise(80, 120)]
-    ours = embeddings(loaded(folder, tmp_path), pictures)
+    ours = embeddings(loaded(EmbedClip(), folder, tmp_path), pictures)
     assert ours.shape == (2, 24)
     assert difference(ours, clip_pictures(folder, pictures)) < 1e-4
 
 
-def test_weights_in_half_precision_are_computed_with_in_single(small: Path, tmp_path: Path) -> None:
-    halves = {key: w.half() for key, w in load_file(small / "model.safetensors").items()}
-    folder = change_weights(shutil.copytree(small, tmp_path / "half"), **halves)
+def test_weights_in_half_precision_are_computed_with_in_single(
+    small_clip: Path, tmp_path: Path
+) -> None:
+    halves = {key: w.half() for key, w in load_file(small_clip / "model.safetensors").items()}
+    folder = change_weights(shutil.copytree(small_clip, tmp_path / "half"), **halves)
     change(folder, dtype="float16")
-    runner = loaded(folder, tmp_path)
+    runner = loaded(EmbedClip(), folder, tmp_path)
     whole = {key: w.float() for key, w in halves.items()}
-    same = change_weights(shutil.copytree(small, tmp_path / "whole"), **whole)
+    same = change_weights(shutil.copytree(small_clip, tmp_path / "whole"), **whole)
     picture = noise(90, 60)
     assert difference(embeddings(runner, [picture]), clip_pictures(same, [picture])) < 1e-4
 
 
-def test_a_checkpoint_in_several_files(small: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(small, tmp_path / "shards")
+def test_a_checkpoint_in_several_files(small_clip: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(small_clip, tmp_path / "shards")
     (folder / "model.safetensors").unlink()
-    opened(CLIPModel, small).save_pretrained(folder, max_shard_size="40KB")
+    opened(CLIPModel, small_clip).save_pretrained(folder, max_shard_size="40KB")
     shards = sorted(path.name for path in folder.glob("model*.safetensors*"))
     assert len(shards) > 2
     assert "model.safetensors.index.json" in shards
@@ -148,12 +120,12 @@ def test_a_checkpoint_in_several_files(small: Path, tmp_path: Path) -> None:
     file.write_text(f"[embed_clip_vit_b_32.encoder]\nfolder = '{folder}'\nfiles = {files}\n")
     store = ModelStore(tmp_path, configuration=ModelConfiguration.read(file))
     runner = EmbedClip().load(store.context(EmbedClip(), "cpu"))
-    one = loaded(small, tmp_path)
+    one = loaded(EmbedClip(), small_clip, tmp_path)
     assert difference(embeddings(runner, [noise(9, 9)]), embeddings(one, [noise(9, 9)])) < 1e-6
 
 
-def test_the_fingerprint_is_that_of_the_files(small: Path, tmp_path: Path) -> None:
-    store = store_of(tmp_path, {"embed_clip_vit_b_32": small})
+def test_the_fingerprint_is_that_of_the_files(small_clip: Path, tmp_path: Path) -> None:
+    store = store_of(tmp_path, {"embed_clip_vit_b_32": small_clip})
     (requirement,) = store.models_of(EmbedClip())
     located = store.locate(requirement)
     assert [path.name for path in located.paths] == [
@@ -166,13 +138,15 @@ def test_the_fingerprint_is_that_of_the_files(small: Path, tmp_path: Path) -> No
     assert result.model_fingerprint == located.fingerprint
 
 
-def test_a_model_is_in_memory_once_and_without_its_other_half(small: Path, tmp_path: Path) -> None:
+def test_a_model_is_in_memory_once_and_without_its_other_half(
+    small_clip: Path, tmp_path: Path
+) -> None:
     shared = Shared()
-    context = sharing(context_of(EmbedClip(), small, tmp_path), shared)
+    context = sharing(context_of(EmbedClip(), small_clip, tmp_path), shared)
     one, other = EmbedClip().load(context), EmbedClip().load(context)
     assert len(shared.models) == 1
-    keys = [key for key in load_file(small / "model.safetensors") if key.startswith("vis")]
-    size = sum(load_file(small / "model.safetensors")[key].nbytes for key in keys)
+    keys = [key for key in load_file(small_clip / "model.safetensors") if key.startswith("vis")]
+    size = sum(load_file(small_clip / "model.safetensors")[key].nbytes for key in keys)
     positions = 50 * 8  # a buffer
     assert one.memory_bytes() == other.memory_bytes() == size + positions
     one.close()
@@ -180,14 +154,14 @@ def test_a_model_is_in_memory_once_and_without_its_other_half(small: Path, tmp_p
 
 
 def test_nothing_is_asked_of_the_network(
-    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*args: object) -> None:
         raise AssertionError("the network was used")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    assert embeddings(loaded(small, tmp_path), [noise(9, 9)]).shape == (1, 16)
+    assert embeddings(loaded(EmbedClip(), small_clip, tmp_path), [noise(9, 9)]).shape == (1, 16)
 
 
 # --- checkpoints that cannot be used --------------------------------------------------------------
@@ -216,29 +190,29 @@ def test_weights_that_are_not_here_are_named_with_the_command_that_gets_them(
     ids=["missing", "unexpected", "misshapen", "of something else"],
 )
 def test_weights_that_do_not_fit_are_refused(
-    small: Path, tmp_path: Path, changes: dict[str, torch.Tensor | None], reason: str
+    small_clip: Path, tmp_path: Path, changes: dict[str, torch.Tensor | None], reason: str
 ) -> None:
-    folder = change_weights(shutil.copytree(small, tmp_path / "changed"), **changes)
+    folder = change_weights(shutil.copytree(small_clip, tmp_path / "changed"), **changes)
     with pytest.raises(UnusableWeights, match=reason):
-        loaded(folder, tmp_path)
+        loaded(EmbedClip(), folder, tmp_path)
 
 
-def test_a_model_of_another_family_is_refused(small: Path, tmp_path: Path) -> None:
-    folder = change(shutil.copytree(small, tmp_path / "other"), model_type="siglip")
+def test_a_model_of_another_family_is_refused(small_clip: Path, tmp_path: Path) -> None:
+    folder = change(shutil.copytree(small_clip, tmp_path / "other"), model_type="siglip")
     with pytest.raises(UnusableWeights, match="is a model of type 'siglip', not 'clip'"):
-        loaded(folder, tmp_path)
+        loaded(EmbedClip(), folder, tmp_path)
 
 
 def test_pictures_of_another_size_than_the_model_takes_are_refused(tmp_path: Path) -> None:
     folder = clip_folder(tmp_path / "sizes", size=336, crop_size=336)
     with pytest.raises(UnusableWeights, match=r"takes 224 pixels a side, but .* 336 x 336"):
-        loaded(folder, tmp_path)
+        loaded(EmbedClip(), folder, tmp_path)
 
 
-def test_a_file_that_is_not_asked_for_is_named(small: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_not_asked_for_is_named(small_clip: Path, tmp_path: Path) -> None:
     file = tmp_path / "models.toml"
     file.write_text(
-        f"[embed_clip_vit_b_32.encoder]\nfolder = '{small}'\n"
+        f"[embed_clip_vit_b_32.encoder]\nfolder = '{small_clip}'\n"
         "files = ['config.json', 'model.safetensors']\n"
     )
     store = ModelStore(tmp_path, configuration=ModelConfiguration.read(file))

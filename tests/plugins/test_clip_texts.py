@@ -17,6 +17,7 @@ from tests.plugins.published import (
     clip_config,
     clip_folder,
     context_of,
+    loaded,
     store_of,
     tokenizer,
 )
@@ -34,25 +35,16 @@ TEXTS = (
 LONG = "two dogs and three whales in the sea " * 20
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return clip_folder(tmp_path_factory.mktemp("small-clip"))
-
-
-def loaded(folder: Path, tmp_path: Path, **more: Any) -> Any:
-    return EmbedText().load(context_of(EmbedText(), folder, tmp_path, **more))
-
-
 def vectors(runner: Any, texts: Sequence[str]) -> Matrix:
     found = results(runner, texts)
     assert not any(one.normalized for one in found)
     return np.array([one.vector for one in found])
 
 
-def test_vectors_are_those_of_the_reference(small: Path, tmp_path: Path) -> None:
+def test_vectors_are_those_of_the_reference(small_clip: Path, tmp_path: Path) -> None:
     texts = (*TEXTS, LONG)
-    expected = clip_texts(small, texts)
-    runner = loaded(small, tmp_path)
+    expected = clip_texts(small_clip, texts)
+    runner = loaded(EmbedText(), small_clip, tmp_path)
     alone = np.concatenate([vectors(runner, [text]) for text in texts])
     assert alone.shape == (7, 16)
     assert difference(alone, expected) < 1e-4
@@ -60,15 +52,17 @@ def test_vectors_are_those_of_the_reference(small: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("count", [2, 7, 150])
-def test_longer_texts_in_the_batch_change_nothing(small: Path, tmp_path: Path, count: int) -> None:
-    runner = loaded(small, tmp_path)
+def test_longer_texts_in_the_batch_change_nothing(
+    small_clip: Path, tmp_path: Path, count: int
+) -> None:
+    runner = loaded(EmbedText(), small_clip, tmp_path)
     texts = [f"{(*TEXTS, LONG)[number % 7]} {number}"[-100:] for number in range(count)]
     alone = np.concatenate([vectors(runner, [text]) for text in texts])
     assert difference(vectors(runner, texts), alone) < 1e-5
 
 
-def test_a_long_text_is_cut_and_keeps_its_end(small: Path, tmp_path: Path) -> None:
-    runner = loaded(small, tmp_path)
+def test_a_long_text_is_cut_and_keeps_its_end(small_clip: Path, tmp_path: Path) -> None:
+    runner = loaded(EmbedText(), small_clip, tmp_path)
     tokens = runner.prepare(LONG)
     assert len(tokens) == 32
     assert (tokens[0], tokens[-1]) == tuple(tokenizer()("")["input_ids"])
@@ -78,7 +72,7 @@ def test_a_long_text_is_cut_and_keeps_its_end(small: Path, tmp_path: Path) -> No
 def test_an_end_that_the_configuration_names_is_found(tmp_path: Path) -> None:
     config = clip_config({"eos_token_id": tokenizer().eos_token_id})
     folder = clip_folder(tmp_path / "newer", config)
-    runner = loaded(folder, tmp_path)
+    runner = loaded(EmbedText(), folder, tmp_path)
     assert difference(vectors(runner, TEXTS), clip_texts(folder, TEXTS)) < 1e-4
 
 
@@ -87,25 +81,25 @@ def test_the_published_size(tmp_path: Path) -> None:
     config = CLIPConfig(text_config=sizes, vision_config={"num_hidden_layers": 1})
     folder = clip_folder(tmp_path / "vit-b-32", config)
     texts = (*TEXTS, LONG)
-    runner = loaded(folder, tmp_path)
+    runner = loaded(EmbedText(), folder, tmp_path)
     assert len(runner.prepare(LONG)) == 77
     assert difference(vectors(runner, texts), clip_texts(folder, texts)) < 1e-4
     shutil.rmtree(folder)
 
 
-def test_texts_and_pictures_are_of_one_space(small: Path, tmp_path: Path) -> None:
+def test_texts_and_pictures_are_of_one_space(small_clip: Path, tmp_path: Path) -> None:
     """One table replaces the weights of both."""
-    store = store_of(tmp_path, {"embed_clip_vit_b_32": small})
+    store = store_of(tmp_path, {"embed_clip_vit_b_32": small_clip})
     both = [store.context(one, "cpu").models["encoder"] for one in (EmbedText(), EmbedClip())]
     assert both[0].fingerprint == both[1].fingerprint
     assert EmbedText.operation == EmbedClip.name
-    (result,) = results(loaded(small, tmp_path), ["a cat"])
+    (result,) = results(loaded(EmbedText(), small_clip, tmp_path), ["a cat"])
     assert result.model_fingerprint == both[0].fingerprint
 
 
-def test_one_text_tower_for_all(small: Path, tmp_path: Path) -> None:
+def test_one_text_tower_for_all(small_clip: Path, tmp_path: Path) -> None:
     shared = Shared()
-    context = sharing(context_of(EmbedText(), small, tmp_path), shared)
+    context = sharing(context_of(EmbedText(), small_clip, tmp_path), shared)
     one, other = EmbedText().load(context), EmbedText().load(context)
     EmbedClip().load(context)
     assert len(shared.models) == 2  # texts, and pictures
@@ -123,19 +117,19 @@ def test_one_text_tower_for_all(small: Path, tmp_path: Path) -> None:
     ids=["missing", "unexpected", "no scale"],
 )
 def test_weights_that_do_not_fit_are_refused(
-    small: Path, tmp_path: Path, changes: dict[str, torch.Tensor | None], reason: str
+    small_clip: Path, tmp_path: Path, changes: dict[str, torch.Tensor | None], reason: str
 ) -> None:
-    folder = change_weights(shutil.copytree(small, tmp_path / "changed"), **changes)
+    folder = change_weights(shutil.copytree(small_clip, tmp_path / "changed"), **changes)
     with pytest.raises(UnusableWeights, match=reason):
-        loaded(folder, tmp_path)
+        loaded(EmbedText(), folder, tmp_path)
 
 
 def test_the_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
     folder = clip_folder(tmp_path / "other", clip_config({"vocab_size": 50}))
     with pytest.raises(UnusableWeights, match=r"tokenizer\.json of .* has more tokens"):
-        loaded(folder, tmp_path)
+        loaded(EmbedText(), folder, tmp_path)
 
 
-def test_bfloat16_keeps_the_direction(small: Path, tmp_path: Path) -> None:
-    ours = vectors(loaded(small, tmp_path, precision="bfloat16"), TEXTS)
-    assert similarity(ours, clip_texts(small, TEXTS)) >= 0.999
+def test_bfloat16_keeps_the_direction(small_clip: Path, tmp_path: Path) -> None:
+    ours = vectors(loaded(EmbedText(), small_clip, tmp_path, precision="bfloat16"), TEXTS)
+    assert similarity(ours, clip_texts(small_clip, TEXTS)) >= 0.999

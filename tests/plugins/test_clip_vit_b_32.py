@@ -19,7 +19,7 @@ from opsin import Picture
 from opsin.core.imaging import ImageLimits, decode
 from opsin.plugins.clip.plugin import EmbedClip
 from tests.pictures import noise, portrait
-from tests.plugins.published import TOKENS, change_weights, clip_folder, context_of
+from tests.plugins.published import TOKENS, change_weights, clip_folder, loaded
 from tests.plugins.reference import clip_pictures
 from tests.plugins.running import Matrix, difference, embeddings, similarity
 
@@ -97,14 +97,10 @@ def reference(vit_b_32: Path, pictures: list[Picture]) -> Matrix:
     return clip_pictures(vit_b_32, pictures)
 
 
-def loaded(folder: Path, tmp_path: Path, **more: Any) -> Any:
-    return EmbedClip().load(context_of(EmbedClip(), folder, tmp_path, **more))
-
-
 def test_vectors_are_those_of_the_reference(
     vit_b_32: Path, pictures: list[Picture], reference: Matrix, tmp_path: Path
 ) -> None:
-    runner = loaded(vit_b_32, tmp_path)
+    runner = loaded(EmbedClip(), vit_b_32, tmp_path)
     ours = embeddings(runner, pictures)
     assert ours.shape == (4, 512)
     assert difference(ours, reference) < 1e-4
@@ -170,7 +166,7 @@ def timm_weights(published: dict[str, torch.Tensor], layers: int) -> dict[str, t
 def test_bfloat16_keeps_the_direction(
     vit_b_32: Path, pictures: list[Picture], reference: Matrix, tmp_path: Path
 ) -> None:
-    ours = embeddings(loaded(vit_b_32, tmp_path, precision="bfloat16"), pictures)
+    ours = embeddings(loaded(EmbedClip(), vit_b_32, tmp_path, precision="bfloat16"), pictures)
     assert similarity(ours, reference) >= 0.999
     assert difference(ours, reference) > 1e-4  # it was in fact computed so
 
@@ -180,7 +176,9 @@ def test_bfloat16_keeps_the_direction(
 def test_the_device_gives_the_vectors_of_the_processor(
     vit_b_32: Path, pictures: list[Picture], reference: Matrix, tmp_path: Path, precision: str
 ) -> None:
-    ours = embeddings(loaded(vit_b_32, tmp_path, device="cuda:0", precision=precision), pictures)
+    ours = embeddings(
+        loaded(EmbedClip(), vit_b_32, tmp_path, device="cuda:0", precision=precision), pictures
+    )
     assert similarity(ours, reference) >= 0.999
     if precision == "float32":
         assert difference(ours, reference) < 1e-3

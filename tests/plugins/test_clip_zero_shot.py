@@ -22,26 +22,21 @@ from opsin.plugins.clip.plugin import (
 )
 from opsin.plugins.clip.runner import zero_shot
 from tests.pictures import noise
-from tests.plugins.published import clip_folder, context_of, opened
+from tests.plugins.published import clip_folder, context_of, loaded, opened
 from tests.plugins.running import Shared, item, results, sharing
 
 LABELS = ("cat", "two dogs", "whale in the sea", "portrait")
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return clip_folder(tmp_path_factory.mktemp("small-clip"))
-
-
 @pytest.fixture
-def runner(small: Path, tmp_path: Path) -> Any:
-    return ClassifyZeroShot().load(context_of(ClassifyZeroShot(), small, tmp_path))
+def runner(small_clip: Path, tmp_path: Path) -> Any:
+    return loaded(ClassifyZeroShot(), small_clip, tmp_path)
 
 
 @pytest.fixture(scope="module")
-def embedded(small: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Embedding]:
+def embedded(small_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Embedding]:
     """Three pictures as `embed_clip_vit_b_32` gives them."""
-    context = context_of(EmbedClip(), small, tmp_path_factory.mktemp("embed"))
+    context = context_of(EmbedClip(), small_clip, tmp_path_factory.mktemp("embed"))
     return results(EmbedClip().load(context), [item(noise(80, 60, seed=n)) for n in range(3)])
 
 
@@ -69,12 +64,12 @@ def reference(folder: Path, picture: Any, sentences: list[str]) -> tuple[Any, An
 
 
 def test_probabilities_are_those_of_the_reference(
-    small: Path, runner: Any, embedded: list[Embedding]
+    small_clip: Path, runner: Any, embedded: list[Embedding]
 ) -> None:
     found = results(runner, [asked(embedding) for embedding in embedded])
     sentences = [f"a photo of a {label}" for label in LABELS]
     for number, one in enumerate(found):
-        probabilities, cosines = reference(small, noise(80, 60, seed=number), sentences)
+        probabilities, cosines = reference(small_clip, noise(80, 60, seed=number), sentences)
         told = by_label(one)
         assert [told[label] for label in LABELS] == pytest.approx(list(probabilities), abs=1e-4)
         similarities = {score.label: score.similarity for score in one.labels}
@@ -85,10 +80,10 @@ def test_probabilities_are_those_of_the_reference(
     assert len({one.labels[0].probability for one in found}) == 3
 
 
-def test_a_template_of_ones_own(small: Path, runner: Any, embedded: list[Embedding]) -> None:
+def test_a_template_of_ones_own(small_clip: Path, runner: Any, embedded: list[Embedding]) -> None:
     (found,) = results(runner, [asked(embedded[0], *LABELS, template="{} {} {0.a}")])
     sentences = [f"{label} {label} {{0.a}}" for label in LABELS]
-    probabilities, _ = reference(small, noise(80, 60, seed=0), sentences)
+    probabilities, _ = reference(small_clip, noise(80, 60, seed=0), sentences)
     assert [by_label(found)[label] for label in LABELS] == pytest.approx(
         list(probabilities), abs=1e-4
     )
@@ -152,9 +147,9 @@ def test_labels_are_embedded_once_and_forgotten_in_the_end(
     assert len(many.labels) == 5
 
 
-def test_texts_and_labels_share_one_tower(small: Path, tmp_path: Path) -> None:
+def test_texts_and_labels_share_one_tower(small_clip: Path, tmp_path: Path) -> None:
     shared = Shared()
-    context = sharing(context_of(ClassifyZeroShot(), small, tmp_path), shared)
+    context = sharing(context_of(ClassifyZeroShot(), small_clip, tmp_path), shared)
     labels, texts = ClassifyZeroShot().load(context), EmbedText().load(context)
     assert len(shared.models) == 1
     assert labels.memory_bytes() == texts.memory_bytes()

@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ import torch
 from PIL import Image
 from transformers import DINOv3ViTConfig, DINOv3ViTImageProcessor, DINOv3ViTModel
 
-from opsin import Box, Picture
+from opsin import Picture
 from opsin.core.models.store import ModelStore
 from opsin.core.neural import UnusableWeights
 from opsin.core.testing import run_operation
@@ -22,10 +21,20 @@ from tests.plugins.published import (
     change_weights,
     context_of,
     dino_v3_folder,
+    loaded,
     opened,
     store_of,
 )
-from tests.plugins.running import Matrix, Shared, difference, embeddings, sharing, similarity
+from tests.plugins.running import (
+    Matrix,
+    Shared,
+    check_normalization,
+    check_region,
+    difference,
+    embeddings,
+    sharing,
+    similarity,
+)
 
 # Seconds on a machine of their own; minutes where other processes want the same cores.
 pytestmark = pytest.mark.timeout(600)
@@ -51,10 +60,6 @@ def vit_l_16(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     )
     yield dino_v3_folder(folder, config)
     shutil.rmtree(folder)  # 1.2 GB
-
-
-def loaded(operation: Any, folder: Path, tmp_path: Path, **more: Any) -> Any:
-    return operation.load(context_of(operation, folder, tmp_path, **more))
 
 
 @torch.inference_mode()
@@ -125,21 +130,11 @@ def test_register_tokens_are_in_the_mean(small: Path, tmp_path: Path) -> None:
 
 def test_a_unit_vector_is_given_to_those_who_ask_for_it(small: Path, tmp_path: Path) -> None:
     for operation in BOTH:
-        runner = loaded(operation, small, tmp_path)
-        plain, unit = (
-            embeddings(runner, [noise(60, 40)], normalize=asked) for asked in (False, True)
-        )
-        assert abs(np.linalg.norm(plain) - 1) > 0.1
-        assert difference(unit, plain / np.linalg.norm(plain)) < 1e-6
+        check_normalization(loaded(operation, small, tmp_path))
 
 
 def test_a_region_is_embedded_as_the_picture_that_it_is(small: Path, tmp_path: Path) -> None:
-    context = context_of(BOTH[0], small, tmp_path)
-    picture, box = noise(200, 100), Box(x_min=30, y_min=20, x_max=150, y_max=90)
-    target = {"target": "prominent_person"}
-    cropped = run_operation(BOTH[0], picture, target, region=box, context=context)
-    part = run_operation(BOTH[0], picture[20:90, 30:150].copy(), context=context)
-    assert difference(cropped.vector, part.vector) < 1e-6
+    check_region(BOTH[0], "prominent_person", context_of(BOTH[0], small, tmp_path))
 
 
 def test_another_size_takes_its_place(tmp_path: Path) -> None:

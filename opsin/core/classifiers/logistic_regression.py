@@ -129,7 +129,7 @@ def score(truth: "Decisions", decided: "Decisions") -> Score:
 
 def _require_sklearn() -> None:
     try:
-        import sklearn  # noqa: F401
+        import sklearn  # noqa: F401  # asks only whether it is there
     except ModuleNotFoundError:
         raise OperationUnavailable(
             "training a classifier needs an extra: pip install 'opsin[models]'"

@@ -156,14 +156,18 @@ class Loadable(ABC):
     name: ClassVar[str]
     version: str
     """Changes whenever the numbers do, also with an option of the plugin."""
-    requires: ClassVar[tuple[str, ...]] = ()
-    """Importable packages it needs (`torch`); a missing one makes it unavailable."""
+    requires: tuple[str, ...] = ()
+    """Importable packages it needs (`torch`), or it is unavailable; also by an option."""
     extra: ClassVar[str | None] = None
     """The extra of the providing distribution that brings `requires`, e.g. `opsin[models]`."""
     models: tuple[ModelRequirement, ...] = ()
     """The weights it needs; an instance may need others than its class, by an option."""
     accelerates: ClassVar[bool] = False
     """Its runner computes as `context.acceleration` says, which `neural.place` does."""
+    compiles: ClassVar[bool] = True
+    """False for what accelerates, but is never compiled, whatever is said of everything."""
+    acceleration: ClassVar[Acceleration] = Acceleration()
+    """How its models compute where the operator chooses nothing else."""
 
     @abstractmethod
     def load(self, context: LoadContext) -> Runner[Any, Any]:
@@ -195,7 +199,10 @@ class Operation(Loadable, Generic[P, R]):
     deterministic: ClassVar[bool] = True
     """False: asked again it may answer otherwise, so that its results are never taken again."""
     uses_picture: ClassVar[bool] = True
-    """False: it works on its inputs alone, whose region and note become the result's."""
+    """False: it works on its inputs alone, whose region and note become the result's.
+
+    `item.picture` has the picture's size then and shows nothing: it need not even be read.
+    """
 
     def reference(self, params: P) -> ReferenceRequest | None:
         """Which stored reference it needs for these params; None for most operations."""

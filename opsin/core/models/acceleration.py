@@ -43,28 +43,32 @@ class Accelerations:
         default: AccelerationTable | None = None,
         by_name: Mapping[str, AccelerationEntry] = MappingProxyType({}),
     ) -> None:
-        self._default = (default or AccelerationTable()).applied_to(Acceleration())
+        self._default = default or AccelerationTable()
         self._by_name = by_name
 
     def of(self, loadable: Loadable) -> Acceleration:
         """How its models compute; those of a text embedder as those of its operation.
 
-        Plain float32 for what does not accelerate, whatever the file says of everything.
+        Its own way for what does not accelerate, whatever the file says of everything.
         """
         if not loadable.accelerates:
-            return Acceleration()
-        own = self._by_name.get(_name_of(loadable))
-        return own.table.applied_to(self._default) if own else self._default
+            return loadable.acceleration
+        chosen = self._default.applied_to(loadable.acceleration)
+        if own := self._by_name.get(_name_of(loadable)):
+            chosen = own.table.applied_to(chosen)
+        return chosen if loadable.compiles else replace(chosen, compile=False)
 
     def unused(self, loadables: Iterable[Loadable]) -> Sequence[str]:
         """What is wrong with tables that change nothing."""
-        accelerate = {one.name: one.accelerates for one in loadables if _name_of(one) == one.name}
+        by_name = {one.name: one for one in loadables if _name_of(one) == one.name}
         problems = []
         for name, entry in self._by_name.items():
-            if name not in accelerate:
+            if name not in by_name:
                 problems.append(f"{entry.where}: there is no operation or region finder {name!r}")
-            elif not accelerate[name]:
+            elif not by_name[name].accelerates:
                 problems.append(f"{entry.where}: {name!r} has no use for it, it is always float32")
+            elif entry.table.compile and not by_name[name].compiles:
+                problems.append(f"{entry.where}: key 'compile': {name!r} is never compiled")
         return problems
 
 

@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from opsin.core.contract import Acceleration, Loadable
-from opsin.core.errors import ConfigurationError
+from opsin.core.errors import ConfigurationError, reason_of
 from opsin.core.models.acceleration import (
     ACCELERATION,
     AccelerationEntry,
@@ -92,7 +92,11 @@ class _Entry:
         if origin == default.origin:
             return replace(default, licence=self.table.licence or default.licence)
         made = ModelRequirement(
-            default.role, _name(origin), origin, self.table.licence or _licence(origin, default)
+            default.role,
+            _name(origin),
+            origin,
+            self.table.licence or _licence(origin, default),
+            accelerates=default.accelerates,
         )
         if problem := requirement_problem(made):
             raise ConfigurationError(f"{self.where}: {problem}")
@@ -136,8 +140,7 @@ class ModelConfiguration:
             text = file.read_text("utf-8")
             told = tomllib.loads(text)
         except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise ConfigurationError(f"OPSIN_MODELS: {file.name}: {reason}") from error
+            raise ConfigurationError(f"OPSIN_MODELS: {file.name}: {reason_of(error)}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"OPSIN_MODELS: {file.name}: {error}") from None
         entries, accelerations = {}, {}

@@ -99,13 +99,6 @@ class ModelIdentities:
         """As they would be told of in a provenance."""
         how = self._store.acceleration_of(loadable)
         return tuple(
-            ModelUsed(
-                model.role,
-                model.name,
-                fingerprint,
-                how.precision.value,
-                how.channels_last,
-                how.compile,
-            )
+            ModelUsed.of(model, fingerprint, how)
             for model, fingerprint in zip(models, fingerprints, strict=True)
         )

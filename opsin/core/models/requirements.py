@@ -84,6 +84,8 @@ class ModelRequirement:
     size_bytes: int | None = None
     remedy: str | None = None
     """What to do where they are missing, when pulling them is not all: to convert them first."""
+    accelerates: bool = True
+    """False for one that is always plain float32, also where its operation accelerates."""
 
 
 @dataclass(frozen=True, slots=True)

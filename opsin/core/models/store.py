@@ -12,6 +12,7 @@ from opsin.core.errors import (
     InvalidInput,
     OperationUnavailable,
     StorageError,
+    reason_of,
 )
 from opsin.core.models.configuration import ModelConfiguration
 from opsin.core.models.downloads import DownloadKeeper
@@ -246,8 +247,9 @@ def _writing(model: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise StorageError(f"the weights of {model!r} cannot be written: {reason}") from error
+        raise StorageError(
+            f"the weights of {model!r} cannot be written: {reason_of(error)}"
+        ) from error
 
 
 def _not_ours(requirement: ModelRequirement) -> str:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from opsin import (
+    Acceleration,
     Annotation,
     Box,
     Bundled,
@@ -125,6 +126,7 @@ class FaceFinder(RegionFinder):
     target = Target.PROMINENT_FACE
     requires = ("torch", "torchvision", "facenet_pytorch")
     extra = "opsin[models]"
+    acceleration = Acceleration(channels_last=True)
     models = (
         ModelRequirement(
             role="detector",

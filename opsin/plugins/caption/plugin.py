@@ -67,6 +67,7 @@ class DescribeImage(Operation[CaptionParams, Caption]):
     requires = ("torch", "torchvision", "transformers")
     extra = "opsin[models]"
     accelerates = True
+    compiles = False  # every token of a caption is another shape
     models = (
         ModelRequirement(
             role=ROLE,

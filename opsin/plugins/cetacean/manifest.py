@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from opsin.core.errors import ConfigurationError
+from opsin.core.errors import ConfigurationError, reason_of
 from opsin.plugins.cetacean.stages import (
     Detector,
     Embedder,
@@ -86,8 +86,7 @@ class Pipeline:
             told = _parsed(file)
             manifest = Manifest.model_validate_json(json.dumps(told))
         except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise ConfigurationError(f"{where}: {reason}") from error
+            raise ConfigurationError(f"{where}: {reason_of(error)}") from error
         except ValidationError as error:
             raise ConfigurationError(f"{where}: {_problem(error)}") from None
         except (ValueError, TypeError) as error:  # not TOML, not JSON; a date
@@ -143,21 +142,21 @@ class Pipeline:
         if gate is None or gate.calibration is None:
             return None
         file = self.folder / gate.calibration
+        where = f"gate.calibration: {file.name}"
         try:
             found = Calibration.model_validate_json(file.read_bytes())
         except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise ConfigurationError(f"gate.calibration: {file.name}: {reason}") from error
+            raise ConfigurationError(f"{where}: {reason_of(error)}") from error
         except ValidationError as error:
-            raise ConfigurationError(f"gate.calibration: {file.name}: {_problem(error)}") from None
+            raise ConfigurationError(f"{where}: {_problem(error)}") from None
         if (found.operation, found.score) != ("screen_cetacean", "cetacean_score"):
             raise ConfigurationError(
-                f"gate.calibration: {file.name} is of {found.operation}'s {found.score}, "
+                f"{where} is of {found.operation}'s {found.score}, "
                 "not of screen_cetacean's cetacean_score"
             )
         if found.operation_version.partition("+threshold=")[0] != self.scoring_version:
             raise ConfigurationError(
-                f"gate.calibration: {file.name} was made for other prompts or settings of the "
+                f"{where} was made for other prompts or settings of the "
                 "gate: give a threshold, and calibrate again"
             )
         return found

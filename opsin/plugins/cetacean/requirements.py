@@ -7,6 +7,9 @@ from opsin import Folder, ModelRequirement, Repository
 from opsin.plugins.cetacean.manifest import Manifest
 from opsin.plugins.cetacean.stages import Source
 
+_ACCELERATED = ("gate", "embedder")
+"""The others are always float32: a box decides what is embedded, and prototypes are compared."""
+
 
 def requirements_of(
     manifest: Manifest, folder: Path, stages: Sequence[str]
@@ -55,19 +58,18 @@ def _needs(manifest: Manifest) -> Mapping[str, tuple[Source, tuple[str, ...]]]:
 def _requirement(
     name: str, stage: str, source: Source, files: tuple[str, ...], beside: Path
 ) -> ModelRequirement:
+    origin: Folder | Repository
     if source.folder is not None:
         path = (beside / Path(source.folder).expanduser()).absolute()
-        return _made(name, stage, source, Folder(path, files, source.sha256))
-    assert source.repository is not None and source.revision is not None  # the table has one
-    repository = Repository(source.repository, source.revision, files, source.sha256)
-    return _made(name, stage, source, repository)
-
-
-def _made(name: str, stage: str, source: Source, origin: Folder | Repository) -> ModelRequirement:
+        origin = Folder(path, files, source.sha256)
+    else:
+        assert source.repository is not None and source.revision is not None  # it has one of both
+        origin = Repository(source.repository, source.revision, files, source.sha256)
     return ModelRequirement(
         role=stage,
         name=f"{name}-{stage}",
         origin=origin,
         licence=source.licence,
         remedy=source.remedy,
+        accelerates=stage in _ACCELERATED,
     )

@@ -1,6 +1,5 @@
 """DINOv2 and DINOv3 on pictures: the networks of transformers, each with its own preparation."""
 
-import json
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,12 +20,13 @@ from opsin import Embedding, EmbeddingParams, Item, LoadContext, LocatedModel, P
 from opsin.core.imaging import Preprocessing
 from opsin.core.neural import (
     UnusableWeights,
+    embedding_of,
     fit_pretrained,
     memory_of,
     pixels_to_batch,
     place,
+    read_config,
     read_weights,
-    vectors_of,
 )
 from opsin.plugins.dino.plugin import ROLE
 
@@ -96,13 +96,7 @@ class DinoRunner(Runner[EmbeddingParams, Embedding]):
         return [Embedded(row, picture.normalize) for row, picture in zip(rows, batch, strict=True)]
 
     def encode(self, output: Embedded) -> Embedding:
-        (vector,) = vectors_of(output.row[None], [output.normalize])
-        return Embedding(
-            dimensions=len(vector),
-            normalized=output.normalize,
-            model_fingerprint=self._fingerprint,
-            vector=tuple(vector),
-        )
+        return embedding_of(output.row, self._fingerprint, normalize=output.normalize)
 
     def memory_bytes(self) -> int:
         return memory_of(self._network)
@@ -119,14 +113,8 @@ class DinoRunner(Runner[EmbeddingParams, Embedding]):
 
     def _config(self, model: LocatedModel) -> tuple[Any, type[torch.nn.Module]]:
         """The architecture; UnusableWeights when it is none of `kinds`."""
-        told = json.loads(model.file("config.json").read_text("utf-8"))
-        kind = told.get("model_type")
-        if kind not in self.kinds:
-            known = " or ".join(map(repr, self.kinds))
-            raise UnusableWeights(
-                f"{model.requirement.name!r} is a model of type {kind!r}, not {known}"
-            )
-        config, network = self.kinds[kind]
+        told = read_config(model, self.kinds)
+        config, network = self.kinds[told["model_type"]]
         return config.from_dict(told), network
 
 

@@ -1,6 +1,6 @@
 """Collections: made, filled from vectors and images, emptied, deleted, and always one company's."""
 
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -24,12 +24,12 @@ from opsin.core.errors import (
     TooLarge,
     UnknownOperation,
 )
-from opsin.core.testing import FakeOperation
 from opsin.settings import Settings
 from tests.conftest import other_company
 from tests.core.house import add_image
 from tests.core.labelled import (
     FINGERPRINT,
+    VECTOR,
     ColorEmbedding,
     enroll,
     labelled_house,
@@ -37,25 +37,6 @@ from tests.core.labelled import (
     new_collection,
     told,
 )
-
-VECTOR = [0.25, 0.5, 0.75, 1.0]
-
-
-@pytest.fixture
-def color() -> ColorEmbedding:
-    return ColorEmbedding()
-
-
-@pytest.fixture
-async def parts(
-    settings: Settings, any_database_url: str, color: ColorEmbedding
-) -> AsyncIterator[Parts]:
-    other = ColorEmbedding("embed_other", fingerprint="d" * 64)
-    async with labelled_house(
-        settings, color, other, FakeOperation(), database_url=any_database_url
-    ) as parts:
-        yield parts
-
 
 # --- collections ----------------------------------------------------------------------------------
 
@@ -218,7 +199,7 @@ async def test_another_company_finds_nothing(parts: Parts, principal: Principal)
     use_cases = parts.use_cases
     assert await use_cases.collections.find(other, "whales") is None
     assert await use_cases.collections.every(other) == []
-    attempts = [
+    attempts: list[Callable[[], Awaitable[object]]] = [
         lambda: use_cases.collections.get(other, "whales"),
         lambda: use_cases.collections.delete(other, "whales"),
         lambda: use_cases.collections.remove(other, "whales", MemberChoice(labels=["a"])),
@@ -230,7 +211,7 @@ async def test_another_company_finds_nothing(parts: Parts, principal: Principal)
     ]
     for attempt in attempts:
         with pytest.raises(NotFound):
-            await attempt()  # type: ignore[no-untyped-call]
+            await attempt()
     # Our images cannot be enrolled in their collection either.
     await new_collection(parts, other)
     added = await use_cases.enrolment.add_images(other, "whales", ImageMembers([image.id], "a"))

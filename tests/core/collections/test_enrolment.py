@@ -2,7 +2,6 @@
 
 import math
 import struct
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -21,12 +20,13 @@ from opsin.core.errors import (
     NotFound,
     TooLarge,
 )
-from opsin.core.testing import FakeFinder, FakeOperation
+from opsin.core.testing import FakeFinder
 from opsin.settings import Settings
 from tests.core.given_plugins import given
 from tests.core.house import add_image, ask
 from tests.core.labelled import (
     FINGERPRINT,
+    VECTOR,
     ColorEmbedding,
     enroll,
     labelled_house,
@@ -35,25 +35,6 @@ from tests.core.labelled import (
     told,
 )
 from tests.pictures import solid_png
-
-VECTOR = [0.25, 0.5, 0.75, 1.0]
-
-
-@pytest.fixture
-def color() -> ColorEmbedding:
-    return ColorEmbedding()
-
-
-@pytest.fixture
-async def parts(
-    settings: Settings, any_database_url: str, color: ColorEmbedding
-) -> AsyncIterator[Parts]:
-    other = ColorEmbedding("embed_other", fingerprint="d" * 64)
-    async with labelled_house(
-        settings, color, other, FakeOperation(), database_url=any_database_url
-    ) as parts:
-        yield parts
-
 
 # --- members from vectors -------------------------------------------------------------------------
 
@@ -86,17 +67,17 @@ async def test_vectors_are_joined_and_kept_as_float32(parts: Parts, principal: P
         (NewMember("a", [[]]), "1 to"),
         (NewMember("a", []), "one for each input"),
         (NewMember("a", [VECTOR, VECTOR]), "one for each input"),
-        (NewMember("a", [["x"]]), "numbers"),  # type: ignore[list-item]
+        (NewMember("a", [["x"]]), "numbers"),  # type: ignore[list-item]  # as a caller may send it
         (NewMember("a", [[True]]), "numbers"),
         (NewMember("a", [b"\0\0\0"]), "numbers"),
         (NewMember("a", [b"\0\0\xc0\x7f"]), "finite"),
         (NewMember("a", [[10**400]]), "numbers"),
-        (NewMember("a", [[VECTOR]]), "numbers"),  # type: ignore[list-item]
+        (NewMember("a", [[VECTOR]]), "numbers"),  # type: ignore[list-item]  # likewise
         (NewMember("", [VECTOR]), "label"),
         (NewMember("a\x00", [VECTOR]), "label"),
         (NewMember("a", [VECTOR], ""), "source key"),
         (NewMember("a", [VECTOR], attributes={"x": math.nan}), "attributes"),
-        (NewMember("a", [VECTOR], attributes=[]), "attributes"),  # type: ignore[arg-type]
+        (NewMember("a", [VECTOR], attributes=[]), "attributes"),  # type: ignore[arg-type]  # likewise
     ],
 )
 async def test_one_bad_member_refuses_all(

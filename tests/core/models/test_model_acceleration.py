@@ -9,11 +9,13 @@ from opsin.core.contract import (
     Acceleration,
     Folder,
     LoadContext,
+    LocatedModel,
     ModelRequirement,
     Operation,
     Precision,
     TextEmbedder,
 )
+from opsin.core.engine.provenance import ModelUsed, models_used
 from opsin.core.errors import ConfigurationError
 from opsin.core.models.configuration import ModelConfiguration
 from opsin.core.models.store import ModelStore
@@ -25,6 +27,14 @@ BFLOAT16 = Acceleration(Precision.BFLOAT16)
 def accelerating(name: str, *models: ModelRequirement) -> Operation[Any, Any]:
     made = operation(*models, called=name)
     type(made).accelerates = True
+    return made
+
+
+def with_channels_last(name: str) -> Operation[Any, Any]:
+    """One that is never compiled, and has channels last of its own accord."""
+    made = accelerating(name)
+    type(made).acceleration = Acceleration(channels_last=True)
+    type(made).compiles = False
     return made
 
 
@@ -97,12 +107,43 @@ def test_a_runner_is_told(tmp_path: Path) -> None:
     assert store.context(operation(called="plain"), "cpu").acceleration == Acceleration()
 
 
+def test_a_way_of_ones_own_holds_where_nothing_else_is_chosen(tmp_path: Path) -> None:
+    configuration = read(
+        tmp_path,
+        "[acceleration]\nprecision = 'bfloat16'\ncompile = true\n"
+        "[plain.acceleration]\nchannels_last = false\n",
+    )
+    of = configuration.acceleration_of
+    assert of(with_channels_last("own")) == Acceleration(Precision.BFLOAT16, channels_last=True)
+    assert of(with_channels_last("plain")) == Acceleration(Precision.BFLOAT16)
+    fixed = with_channels_last("own")
+    type(fixed).accelerates = False
+    assert of(fixed) == Acceleration(channels_last=True)
+    assert configuration.unused([with_channels_last("plain")]) == []
+
+
+def test_a_model_that_does_not_accelerate_is_told_as_plain(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    models = [
+        ModelRequirement("encoder", "e", folder, "MIT"),
+        ModelRequirement("detector", "d", folder, "MIT", accelerates=False),
+    ]
+    how = Acceleration(Precision.BFLOAT16, channels_last=True, compile=True)
+    located = {model.role: LocatedModel(model, (), model.name * 8) for model in models}
+    assert models_used(LoadContext("cpu", located, how)) == (
+        ModelUsed("detector", "d", "dddddddd"),
+        ModelUsed("encoder", "e", "eeeeeeee", "bfloat16", channels_last=True, compiled=True),
+    )
+
+
 def test_tables_that_change_nothing_are_named(tmp_path: Path) -> None:
     configuration = read(
         tmp_path,
-        "[emb.acceleration]\n[plain.acceleration]\n[embed.acceleration]\n[embed_texts.acceleration]",
+        "[emb.acceleration]\n[plain.acceleration]\n[embed.acceleration]\n[embed_texts.acceleration]\n"
+        "[own.acceleration]\ncompile = true",
     )
-    loadables = (operation(called="plain"), accelerating("embed"), Texts())
+    own = with_channels_last("own")
+    loadables = (operation(called="plain"), accelerating("embed"), Texts(), own)
     assert configuration.unused(loadables) == [
         "OPSIN_MODELS: models.toml line 1, [emb.acceleration]: "
         "there is no operation or region finder 'emb'",
@@ -110,6 +151,8 @@ def test_tables_that_change_nothing_are_named(tmp_path: Path) -> None:
         "'plain' has no use for it, it is always float32",
         "OPSIN_MODELS: models.toml line 4, [embed_texts.acceleration]: "
         "there is no operation or region finder 'embed_texts'",
+        "OPSIN_MODELS: models.toml line 5, [own.acceleration]: "
+        "key 'compile': 'own' is never compiled",
     ]
 
 

@@ -106,9 +106,9 @@ def test_origins_that_cannot_be(origin: Any, words: str) -> None:
     "origin",
     [
         Repository("a/b", "main", "model.safetensors"),  # type: ignore[arg-type]  # a plugin's slip
-        Repository("a/b", "main", (3,)),  # type: ignore[arg-type]
-        Repository("a/b", "main", WEIGHTS, "x"),  # type: ignore[arg-type]
-        Folder("/models"),  # type: ignore[arg-type]
+        Repository("a/b", "main", (3,)),  # type: ignore[arg-type]  # likewise
+        Repository("a/b", "main", WEIGHTS, "x"),  # type: ignore[arg-type]  # likewise
+        Folder("/models"),  # type: ignore[arg-type]  # likewise
         "a/b",
     ],
 )

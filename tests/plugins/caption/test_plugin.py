@@ -1,8 +1,6 @@
 """Describe image as a plugin: its door, its params, and the way through a server."""
 
 import base64
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +8,9 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
+from opsin import Acceleration, Precision
 from opsin.core.errors import OperationUnavailable
+from opsin.core.models.configuration import ModelConfiguration
 from opsin.core.models.store import ModelStore
 from opsin.core.plugin_host import PluginHost, PluginSource
 from opsin.plugins.caption.plugin import Caption, CaptionParams, DescribeImage
@@ -18,6 +18,7 @@ from opsin.settings import Settings
 from tests.conftest import serve
 from tests.pictures import encoded
 from tests.plugins.caption.writing import captions, item, pictures, runner_of
+from tests.plugins.running import heavy_imports
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -25,15 +26,21 @@ PLUGIN = PluginSource("caption", "opsin.plugins.caption.plugin", "opsin")
 
 
 def test_the_plugin_is_light() -> None:
-    code = "import sys, opsin.plugins.caption.plugin; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    assert heavy_imports("import opsin.plugins.caption.plugin") == []
 
 
 def test_the_plugin_comes_through_the_door() -> None:
     host = PluginHost.discover([PLUGIN], entry_points=False)
     assert host.failures == ()
     assert list(host.operations) == ["describe_image"]
+
+
+def test_it_is_never_compiled(tmp_path: Path) -> None:
+    """Every token of a caption is another shape."""
+    file = tmp_path / "models.toml"
+    file.write_text("[acceleration]\nprecision = 'bfloat16'\ncompile = true\n")
+    how = ModelConfiguration.read(file).acceleration_of(DescribeImage())
+    assert how == Acceleration(Precision.BFLOAT16)
 
 
 def test_missing_weights_come_with_the_command(tmp_path: Path) -> None:

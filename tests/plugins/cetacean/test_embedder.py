@@ -29,7 +29,7 @@ from tests.plugins.cetacean.making import (
     randomized,
     save_embedder,
 )
-from tests.plugins.published import save
+from tests.plugins.published import opened, save
 from tests.plugins.running import difference, embeddings
 
 pytestmark = pytest.mark.timeout(600)
@@ -197,7 +197,7 @@ def test_models_of_transformers(tmp_path: Path) -> None:
     vit = ViTConfig(**tower, num_attention_heads=2, image_size=SIZE, patch_size=16)
     save(ViTModel, vit, tmp_path, seed=1)
     given = pictures(3)
-    network: Any = ViTModel.from_pretrained(tmp_path).eval()  # type: ignore[no-untyped-call]
+    network = opened(ViTModel, tmp_path)
     table: dict[str, Any] = {
         "source": "transformers",
         "architecture": None,
@@ -222,7 +222,7 @@ def test_models_of_transformers(tmp_path: Path) -> None:
 def test_feature_maps_of_transformers(tmp_path: Path) -> None:
     config = ConvNextConfig(hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1])
     save(ConvNextModel, config, tmp_path, seed=1)
-    network: Any = ConvNextModel.from_pretrained(tmp_path).eval()  # type: ignore[no-untyped-call]
+    network = opened(ConvNextModel, tmp_path)
     table = embedder(
         source="transformers",
         architecture=None,

@@ -11,8 +11,6 @@ import torch
 from opsin import Embedding, EmbeddingParams, Gallery, Input, Item, OperationFailed, Picture
 from opsin.core.conformance import Verdict, check_plugin
 from opsin.core.contract import (
-    Acceleration,
-    Precision,
     Reference,
     ReferenceKind,
     ReferenceRequest,
@@ -285,16 +283,6 @@ def test_one_network_and_one_gate_in_memory(folder: Path) -> None:
     runners = [load(file, name, shared) for name in ("screen_cetacean", EMBED, IDENTIFY)]
     assert len(shared.models) == 2
     assert runners[2].memory_bytes() > runners[0].memory_bytes() + runners[1].memory_bytes()
-
-
-def test_reduced_precision_stays_near(folder: Path, given: list[Picture]) -> None:
-    file = manifest(folder)
-    one = operation(file, EMBED)
-    context = context_of(one, folder)
-    plain = embeddings(one.load(context), given, normalize=True)
-    faster = replace(context, acceleration=Acceleration(Precision.BFLOAT16))
-    reduced = embeddings(one.load(faster), given, normalize=True)
-    assert (plain * reduced).sum(axis=1).min() > 0.999
 
 
 def test_the_promises_of_every_plugin(folder: Path) -> None:

@@ -141,11 +141,11 @@ def test_rows_and_names_must_agree(
 ) -> None:
     individuals = [f"id{number}" for number in range(names)]
     with pytest.raises(UnusableWeights, match=complaint):
-        matcher_of(tmp_path, torch.randn(9, DIMENSIONS), individuals, **more)
+        matcher_of(tmp_path, torch.eye(9, DIMENSIONS), individuals, **more)
 
 
 def test_a_row_without_direction_is_refused(tmp_path: Path) -> None:
-    rows = torch.randn(3, DIMENSIONS)
+    rows = torch.eye(3, DIMENSIONS)
     rows[1] = 0
     with pytest.raises(UnusableWeights, match="rows that are no directions"):
         matcher_of(tmp_path, rows, ["a", "b", "c"])

@@ -4,7 +4,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -50,11 +50,9 @@ def load_captioner(context: LoadContext) -> Captioner:
         generation = _generation_config(folder, name)
         asking = asking_of(config, folder)
     kind: Any = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)]
-    weights = read_weights(*(path for path in model.paths if _holds_weights(path)))
+    weights = read_weights(*model.weights)
     network: Any = fit_pretrained(kind, config, weights, name)
     network.generation_config = generation
-    # Not compiled: every token of a caption is another shape.
-    context = replace(context, acceleration=replace(context.acceleration, compile=False))
     text_config = config.get_text_config(decoder=True)
     own = _writer(network).generation_config
     ends = text_config.sep_token_id if config.model_type == "blip" else own.eos_token_id
@@ -76,10 +74,6 @@ def _writer(network: Any) -> Any:
     return network
 
 
-def _holds_weights(path: Path) -> bool:
-    return path.name.endswith((".safetensors", ".safetensors.index.json"))
-
-
 @contextmanager
 def _data_of(model: LocatedModel) -> Iterator[Path]:
     """A folder with the model's data and nothing else, for as long as it is being read.
@@ -91,7 +85,7 @@ def _data_of(model: LocatedModel) -> Iterator[Path]:
         raise UnusableWeights(f"{model.requirement.name!r} must be a repository or a folder")
     with TemporaryDirectory(prefix="opsin-captioner-") as made:
         for path in model.paths:
-            if not _holds_weights(path):
+            if path not in model.weights:
                 copy = Path(made, path.relative_to(model.folder))
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copy)

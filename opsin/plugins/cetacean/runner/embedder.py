@@ -1,7 +1,6 @@
 """The embedder: pixels to vectors, in batches of the size that the device likes."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -25,16 +24,13 @@ class PictureEmbedder:
     def __init__(self, stage: Embedder, model: LocatedModel, context: LoadContext) -> None:
         name = model.requirement.name
         on_processor = torch.device(context.device).type == "cpu"
-        if on_processor:  # convolutions take a third less time, and the numbers stay
-            always = replace(context.acceleration, channels_last=True)
-            context = replace(context, acceleration=always)
         self._context = context
         self._flip = stage.flip
         self._at_once = AT_ONCE_ON_A_PROCESSOR if on_processor else AT_ONCE
         self.fitting = Fitting(stage)
-        config = next((path for path in model.paths if path.name == "config.json"), None)
-        files = [path for path in model.paths if path != config]
-        network = build_network(stage, read_weights(*files), config, name)
+        config = model.file("config.json") if stage.source == "transformers" else None
+        weights = read_weights(*(model.weights or model.paths))  # one file may be a state_dict
+        network = build_network(stage, weights, config, name)
         example = torch.zeros(1, 3, *stage.height_width)
         self.network = place(network, context, example)
         self.dimensions = self._tried(name)

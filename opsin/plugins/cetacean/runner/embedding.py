@@ -14,7 +14,7 @@ from opsin import (
     Picture,
     Runner,
 )
-from opsin.core.neural import vectors_of
+from opsin.core.neural import embedding_of
 from opsin.plugins.cetacean.manifest import Pipeline
 from opsin.plugins.cetacean.runner.animals import Animal, Animals
 
@@ -58,16 +58,10 @@ class EmbeddingRunner(Runner[EmbeddingParams, Embedding]):
         if row is None:
             raise OperationFailed("no animal was detected")
         check_direction(row)
-        (vector,) = vectors_of(row[None], [output.normalize])
+        found = embedding_of(row, self._animals.fingerprint, normalize=output.normalize)
         region = output.animal.region
-        return Embedding(
-            region=region.box if region else None,
-            note=output.animal.note,
-            dimensions=len(vector),
-            normalized=output.normalize,
-            model_fingerprint=self._animals.fingerprint,
-            vector=tuple(vector),
-        )
+        told = {"region": region.box if region else None, "note": output.animal.note}
+        return found.model_copy(update=told)
 
     def memory_bytes(self) -> int:
         return self._animals.memory_bytes()

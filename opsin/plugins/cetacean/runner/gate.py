@@ -1,9 +1,7 @@
 """The gate: CLIP's zero-shot score for the positive among all prompts."""
 
-import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +20,7 @@ from opsin.core.neural import (
     memory_of,
     pixels_to_batch,
     place,
+    read_config,
     read_weights,
 )
 from opsin.plugins.cetacean.manifest import Pipeline
@@ -48,14 +47,14 @@ class ZeroShotGate:
         config = _config(model)
         side = config.vision_config.image_size
         default = Preprocessing(side, side, MEAN, STD, shorter_side=side)
-        self._preprocessing = Preprocessing.read(_file(model, "preprocessor_config.json"), default)
+        self._preprocessing = Preprocessing.read(model.file("preprocessor_config.json"), default)
         size = (self._preprocessing.height, self._preprocessing.width)
         if size != (side, side):
             raise UnusableWeights(
                 f"{model.requirement.name!r} takes {side} pixels a side, "
                 f"but its preprocessor_config.json makes {size[0]} x {size[1]}"
             )
-        weights = read_weights(*(p for p in model.paths if p.name.endswith(".safetensors")))
+        weights = read_weights(*model.weights)
         if unknown := [k for k in weights if not k.startswith((*_VISION, *_TEXT, _SCALE))]:
             raise UnusableWeights(
                 f"{unknown[0]} in {model.requirement.name!r} is no weight of CLIP"
@@ -130,7 +129,7 @@ def _embed_texts(
     weights: dict[str, torch.Tensor],
 ) -> torch.Tensor:
     """Texts x dimensions, float32; computed on the CPU, once."""
-    tokenizer = Tokenizer.from_file(str(_file(model, "tokenizer.json")))
+    tokenizer = Tokenizer.from_file(str(model.file("tokenizer.json")))
     tokenizer.enable_truncation(config.text_config.max_position_embeddings)
     tokenizer.no_padding()
     if tokenizer.get_vocab_size() > config.text_config.vocab_size:
@@ -152,22 +151,12 @@ def _embed_texts(
 
 
 def _config(model: LocatedModel) -> Any:
-    told = json.loads(_file(model, "config.json").read_text("utf-8"))
-    if told.get("model_type") != "clip":
-        name, kind = model.requirement.name, told.get("model_type")
-        raise UnusableWeights(f"{name!r} is a model of type {kind!r}, not 'clip'")
-    config: Any = CLIPConfig.from_dict(told)  # its parts are typed as dicts, which they never are
+    # Its parts are typed as dicts, which they never are.
+    config: Any = CLIPConfig.from_dict(read_config(model, ["clip"]))
     # Older files say it here only, and each tower looks for it in its own part.
     config.vision_config.projection_dim = config.projection_dim
     config.text_config.projection_dim = config.projection_dim
     return config
-
-
-def _file(model: LocatedModel, name: str) -> Path:
-    found = [path for path in model.paths if path.name == name]
-    if not found:
-        raise UnusableWeights(f"{model.requirement.name!r} has no {name} among its files")
-    return found[0]
 
 
 def _part(weights: dict[str, torch.Tensor], prefixes: tuple[str, ...]) -> dict[str, torch.Tensor]:

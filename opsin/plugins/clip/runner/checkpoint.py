@@ -3,26 +3,20 @@
 Any model of the family that transformers calls `clip` has this layout.
 """
 
-import json
-
 import torch
 from transformers import CLIPConfig, CLIPTextConfig, CLIPVisionConfig
 
 from opsin import LocatedModel
-from opsin.core.neural import UnusableWeights, read_weights
+from opsin.core.neural import UnusableWeights, read_config, read_weights
 
 VISION = ("vision_model.", "visual_projection.")
 TEXT = ("text_model.", "text_projection.")
 LOGIT_SCALE = "logit_scale"
 
 
-def read_config(model: LocatedModel) -> tuple[CLIPTextConfig, CLIPVisionConfig]:
+def read_configs(model: LocatedModel) -> tuple[CLIPTextConfig, CLIPVisionConfig]:
     """The architecture of both towers; raises UnusableWeights for that of another family."""
-    told = json.loads(model.file("config.json").read_text("utf-8"))
-    if told.get("model_type") != "clip":
-        name, kind = model.requirement.name, told.get("model_type")
-        raise UnusableWeights(f"{name!r} is a model of type {kind!r}, not 'clip'")
-    config = CLIPConfig.from_dict(told)
+    config = CLIPConfig.from_dict(read_config(model, ["clip"]))
     text, vision = config.text_config, config.vision_config
     assert isinstance(text, CLIPTextConfig)
     assert isinstance(vision, CLIPVisionConfig)

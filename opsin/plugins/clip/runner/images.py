@@ -10,14 +10,14 @@ from opsin import Embedding, EmbeddingParams, Item, LoadContext, Picture, Runner
 from opsin.core.imaging import Preprocessing
 from opsin.core.neural import (
     UnusableWeights,
+    embedding_of,
     fit_pretrained,
     memory_of,
     pixels_to_batch,
     place,
-    vectors_of,
 )
 from opsin.plugins.clip.plugin import ROLE
-from opsin.plugins.clip.runner.checkpoint import VISION, read_config, read_tower
+from opsin.plugins.clip.runner.checkpoint import VISION, read_configs, read_tower
 
 OPENAI = Preprocessing(
     height=224,
@@ -54,7 +54,7 @@ class ClipImageRunner(Runner[EmbeddingParams, Embedding]):
         model = context.models[ROLE]
         self._context = context
         self._fingerprint = model.fingerprint
-        _, config = read_config(model)
+        _, config = read_configs(model)
         self._preprocessing = Preprocessing.read(model.file("preprocessor_config.json"), OPENAI)
         size = (self._preprocessing.height, self._preprocessing.width)
         if size != (config.image_size,) * 2:
@@ -90,13 +90,7 @@ class ClipImageRunner(Runner[EmbeddingParams, Embedding]):
         return [Embedded(row, picture.normalize) for row, picture in zip(rows, batch, strict=True)]
 
     def encode(self, output: Embedded) -> Embedding:
-        (vector,) = vectors_of(output.row[None], [output.normalize])
-        return Embedding(
-            dimensions=len(vector),
-            normalized=output.normalize,
-            model_fingerprint=self._fingerprint,
-            vector=tuple(vector),
-        )
+        return embedding_of(output.row, self._fingerprint, normalize=output.normalize)
 
     def memory_bytes(self) -> int:
         return memory_of(self._network)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from opsin import Embedding, LoadContext, Runner
-from opsin.core.neural import vectors_of
+from opsin.core.neural import embedding_of
 from opsin.plugins.clip.plugin import ROLE
 from opsin.plugins.clip.runner.tower import Tokens, shared_text_tower
 
@@ -28,13 +28,7 @@ class ClipTextRunner(Runner[Any, Embedding]):
         return list(self._tower.embed(batch))
 
     def encode(self, output: torch.Tensor) -> Embedding:
-        (vector,) = vectors_of(output[None], [False])
-        return Embedding(
-            dimensions=len(vector),
-            normalized=False,
-            model_fingerprint=self._fingerprint,
-            vector=tuple(vector),
-        )
+        return embedding_of(output, self._fingerprint)
 
     def memory_bytes(self) -> int:
         return self._tower.memory_bytes()

@@ -13,7 +13,7 @@ from opsin.plugins.clip.plugin import ROLE
 from opsin.plugins.clip.runner.checkpoint import (
     LOGIT_SCALE,
     TEXT,
-    read_config,
+    read_configs,
     read_tower,
 )
 
@@ -27,7 +27,7 @@ class TextTower:
     """One for all runners that need texts; `tokens` may be called on any thread."""
 
     def __init__(self, model: LocatedModel, context: LoadContext) -> None:
-        name, (config, _) = model.requirement.name, read_config(model)
+        name, (config, _) = model.requirement.name, read_configs(model)
         weights = read_tower(model, (*TEXT, LOGIT_SCALE))
         if LOGIT_SCALE not in weights:
             raise UnusableWeights(f"the weights of {name!r} lack {LOGIT_SCALE}")
