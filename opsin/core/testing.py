@@ -23,7 +23,7 @@ from opsin.core.contract import (
     Runner,
     Target,
 )
-from opsin.core.engine.placed import joined
+from opsin.core.engine.placed import blank, joined
 from opsin.core.errors import TargetNotSupported
 from opsin.core.imaging import crop
 
@@ -63,7 +63,9 @@ def run_operation(
         found = Region(region.clipped(width, height), 1.0)
         if operation.crop:
             picture = crop(picture, found.box)
-    runner = operation.load(context or LoadContext("cpu"))
+    if not operation.uses_picture:
+        picture = blank(*picture.shape[:2])
+    runner = operation.load(context or LoadContext("cpu", acceleration=operation.acceleration))
     try:
         item = Item(picture, params, target, found, tuple(inputs), reference, progress)
         prepared = runner.prepare(item)

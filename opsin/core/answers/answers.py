@@ -1,19 +1,22 @@
 """Answers before the engine: what was computed is taken again, what is being computed is shared."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from opsin.core.answers.asking import Asker, GivenPicture, Opener
+from opsin.core.answers.asking import Asker
 from opsin.core.answers.computations import Computation, Flight
 from opsin.core.answers.content_digest import content_name, digest_of
 from opsin.core.answers.earlier_results import EarlierResults
-from opsin.core.answers.keys import ResultKey, ResultKeys
+from opsin.core.answers.given_picture import GivenPicture
+from opsin.core.answers.keys import KeyedTask, ResultKeys
 from opsin.core.answers.memory import KeptResult, ResultMemory
-from opsin.core.engine import Analyzed, Engine, Task
+from opsin.core.engine import Analyzed, Engine, Outcome, Task
+from opsin.core.engine.opening import Opener
 from opsin.core.engine.plan import OnOutcome
+from opsin.core.engine.steps import KnownInputs
 from opsin.core.errors import DeadlineExceeded
 from opsin.core.imaging import DecodedImage, DecodeOptions, ImageInfo, ImageLimits, Source
 
@@ -32,14 +35,17 @@ class AnswerCounts:
     """Together with somebody who had asked already."""
     computed: int = 0
     """By the engine."""
+    inputs: int = 0
+    """Inputs that were there already for a task that was computed; not counted above."""
 
 
 class Answers:
     """Stands between the doors and the engine, with the engine's way of being asked.
 
     A result that has a key is computed once: later askers get it from memory or from a completed
-    analysis, simultaneous ones wait for the same computation.  What was made for another company
-    is lent: its numbers only, and no sooner than computing them would have taken.
+    analysis, simultaneous ones wait for the same computation; as their answer, or as an input of
+    it.  What was made for another company is lent: its numbers only, and no sooner than computing
+    them would have taken.
     """
 
     def __init__(
@@ -76,7 +82,8 @@ class Answers:
         """As `Engine.analyze`, which is asked for what nobody has computed yet.
 
         `company_id` is the asker's.  With `content_sha256`, of the encoded bytes, and `info`, what
-        the decoded picture will be like, an `Opener` is not used unless something is computed.
+        the decoded picture will be like, an `Opener` is not used unless something is computed that
+        looks at the picture.
         """
         if isinstance(source, DecodedImage):
             return await self._engine.analyze(
@@ -87,13 +94,13 @@ class Answers:
                 content_sha256 = await digest_of(source, self.limits.max_bytes)
             picture = GivenPicture(source, options, content_sha256, info)
             run = partial(self._run, picture, _name(company_id, picture, tasks), priority)
-            keys: Sequence[ResultKey | None] = ()
+            keyed: Sequence[KeyedTask] = ()
             if content_sha256 is not None:
-                keys = await self._keys.of(content_sha256, options, tasks)
-            if not any(keys):
+                keyed = await self._keys.of(content_sha256, options, tasks)
+            if not any(task.may_be_known for task in keyed):
                 self.counts.computed += len(tasks)
                 return await run(tasks, on_outcome, deadline=deadline)
-            asker = Asker(self, company_id, picture, tasks, keys, run, on_outcome)
+            asker = Asker(self, company_id, picture, keyed, run, on_outcome)
             try:
                 return await asker.answered()
             finally:
@@ -106,19 +113,23 @@ class Answers:
         priority: int,
         tasks: Sequence[Task],
         on_outcome: OnOutcome | None,
+        on_input: Callable[[Outcome], None] | None = None,
         *,
+        known: Sequence[Outcome] = (),
+        info: ImageInfo | None = None,
         deadline: float | None = None,
     ) -> Analyzed:
-        async with picture.open() as source:
-            return await self._engine.analyze(
-                source,
-                tasks,
-                content=content,
-                options=picture.options,
-                deadline=deadline,
-                priority=priority,
-                on_outcome=on_outcome,
-            )
+        return await self._engine.analyze(
+            picture.source,
+            tasks,
+            content=content,
+            options=picture.options,
+            deadline=deadline,
+            priority=priority,
+            on_outcome=on_outcome,
+            info=info,
+            inputs=KnownInputs(known, on_input),
+        )
 
     def ended(self, computation: Computation) -> None:
         """Nobody may join it any more; what it found is kept."""

@@ -1,73 +1,50 @@
 """One asker: which of its tasks are known, which are under way, and which are to be computed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from opsin.core.answers.computations import Call, Computation, Flight, NoOutcome
+from opsin.core.answers.computations import Computation, Flight, Landed, NoOutcome
 from opsin.core.answers.earlier_results import EarlierResult
-from opsin.core.answers.keys import ResultKey
+from opsin.core.answers.given_picture import GivenPicture
+from opsin.core.answers.keys import KeyedTask, ResultKey
+from opsin.core.answers.lending import as_if_now, may_be_lent, seconds_held_back
 from opsin.core.answers.memory import KeptResult
-from opsin.core.engine import Analyzed, Outcome, Provenance, Task, TaskStatus
+from opsin.core.answers.needed_inputs import NeededInputs, Needs
+from opsin.core.engine import Analyzed, Outcome, Provenance, TaskStatus
 from opsin.core.engine.plan import OnOutcome
 from opsin.core.errors import Cancelled, RegionNotFound
-from opsin.core.imaging import DecodeOptions, ImageInfo, Source, probe
+from opsin.core.imaging import ImageInfo, probe
 
 if TYPE_CHECKING:
     from opsin.core.answers.answers import Answers
     from opsin.core.contract import Result
+    from opsin.core.engine import Task
 
-Opener: TypeAlias = Callable[[], AbstractAsyncContextManager[Source]]
-"""Reads a picture that stays readable, whoever leaves."""
-Landed: TypeAlias = "asyncio.Future[Outcome | NoOutcome]"
-
-LONGEST_WAIT = 10.0
-"""Seconds for which a lent answer is held back at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class GivenPicture:
-    """A picture as a door gives it; `sha256` and `info` where they are known without opening it."""
-
-    source: Source | Opener
-    options: DecodeOptions
-    sha256: str | None
-    info: ImageInfo | None
-
-    @property
-    def lasts(self) -> bool:
-        """Whether it can be read when the asker is gone: a file is closed by then."""
-        return isinstance(self.source, bytes) or callable(self.source)
-
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[Source]:
-        if callable(self.source):
-            async with self.source() as source:
-                yield source
-        else:
-            yield self.source
+Run: TypeAlias = Callable[..., Awaitable[Analyzed]]
 
 
 class Asker:
-    """Gathers one outcome a task; `leave` in the end, whatever happens."""
+    """Gathers one outcome a task; `leave` in the end, whatever happens.
+
+    `run` has the engine run tasks on the picture, as a `Call` does, with what is known.
+    """
 
     def __init__(
         self,
         answers: "Answers",
         company_id: str | None,
         picture: GivenPicture,
-        tasks: Sequence[Task],
-        keys: Sequence[ResultKey | None],
-        run: Call,
+        tasks: Sequence[KeyedTask],
+        run: Run,
         on_outcome: OnOutcome | None,
     ) -> None:
         self._answers = answers
         self._company_id = company_id
         self._picture = picture
         self._tasks = tasks
-        self._keys = keys
         self._run = run
         self._on_outcome = on_outcome
         self._loop = asyncio.get_running_loop()
@@ -81,7 +58,8 @@ class Asker:
         """What completed analyses had, by key."""
         self._alone: set[int] = set()
         """Tasks that have failed together with somebody else's, and are tried without them."""
-        self._own: Computation | None = None
+        self._inputs = NeededInputs(answers, company_id, self._join)
+        self._own: set[Computation] = set()
         self._joined: set[Computation] = set()
         self._timers: list[asyncio.TimerHandle] = []
 
@@ -90,13 +68,15 @@ class Asker:
         self._recall()
         await self._read_earlier()
         self._recall()  # while the database was asked, others may have begun or ended
+        await self._inputs.read_earlier(self._tasks[number] for number in self._open)
+        self._recall()
         while self._open or self._waiting:
             self._compute()
             await self._wait()
             self._recall()
         outcomes = tuple(self._outcomes[n] for n in range(len(self._tasks)))
         info = await self._picture_info()
-        for digest, earlier in self._read.items():
+        for digest, earlier in (*self._read.items(), *self._inputs.from_earlier.items()):
             kept = KeptResult(earlier.result, earlier.provenance, info)
             kept.given_to(earlier.company_id)
             kept.given_to(self._company_id)
@@ -107,16 +87,17 @@ class Asker:
         """Wait for nothing any more."""
         for timer in self._timers:
             timer.cancel()
+        self._inputs.leave()
         for flight, _ in self._waiting.values():
             if flight is not None:
                 flight.forget(self)
         for computation in self._joined:
-            computation.leave(began=computation is self._own)
+            computation.leave(began=computation in self._own)
 
     def _shared_key(self, number: int) -> ResultKey | None:
         """The key by which a task may be answered without being computed for it alone."""
-        may_share = self._tasks[number].reuse and number not in self._alone
-        return self._keys[number] if may_share else None
+        task = self._tasks[number]
+        return task.key if task.task.reuse and number not in self._alone else None
 
     def _recall(self) -> None:
         """Take what is in memory, join what is under way."""
@@ -124,10 +105,11 @@ class Asker:
             key = self._shared_key(number)
             if key is None:
                 continue
-            if (kept := self._answers.memory.get(key.digest)) is not None:
+            kept = self._answers.memory.get_for(key.digest, self._company_id)
+            if kept is not None:
                 self._answers.counts.memory += 1
                 self._info = self._info or kept.info
-                is_own = self._company_id in kept.companies
+                is_own = kept.is_of(self._company_id)
                 self._take(number, key, kept.result, kept.provenance, is_own=is_own)
             elif (flight := self._answers.flights.get(key.digest)) is not None:
                 self._answers.counts.shared += 1
@@ -136,7 +118,7 @@ class Asker:
     async def _read_earlier(self) -> None:
         """Take what completed analyses have."""
         wanted = {key.digest: n for n in self._open if (key := self._shared_key(n))}
-        operations = {digest: self._tasks[n].operation for digest, n in wanted.items()}
+        operations = {digest: self._tasks[n].task.operation for digest, n in wanted.items()}
         self._read = await self._answers.earlier.find(self._company_id, operations)
         for number in tuple(self._open):
             key = self._shared_key(number)
@@ -146,25 +128,59 @@ class Asker:
                 self._take(number, key, earlier.result, earlier.provenance, is_own=is_own)
 
     def _compute(self) -> None:
-        """Have the engine run what nobody else does, in one call."""
+        """Have the engine run what nobody else does and what need not wait, in one call."""
         flights: list[Flight] = []
+        needs: list[tuple[KeyedTask, Needs]] = []
         for number in tuple(self._open):
-            shared = self._shared_key(number)
+            task, shared = self._tasks[number], self._shared_key(number)
+            needed = self._inputs.of(task)
+            if needed is None:
+                continue
             flight = self._answers.flights.get(shared.digest) if shared else None
             if flight is not None:  # the same task twice
                 self._answers.counts.shared += 1
             else:
-                flight = Flight(self._tasks[number], self._keys[number], self._company_id, self)
+                is_fresh = not task.task.reuse
+                flight = self._begin(task, is_fresh=is_fresh, is_shared=shared is not None)
                 flights.append(flight)
-                if shared is not None:
-                    self._answers.flights[shared.digest] = flight
+                needs.append((task, needed))
             self._wait_for(number, flight)
         if not flights:
             return
         self._answers.counts.computed += len(flights)
-        lasts = self._picture.lasts
-        self._own = Computation(flights, self._run, self._answers.ended, lasts=lasts)
-        self._join(self._own)
+        known = [outcome for _, needed in needs for outcome in needed.known]
+        computation = Computation(
+            flights,
+            self._begin_inputs(flights, needs),
+            # With a lent input the picture is decoded, as it is where the input is computed.
+            partial(self._run, known=known, info=None if _has_lent(known) else self._info),
+            self._answers.ended,
+            lasts=self._picture.lasts,
+        )
+        self._own.add(computation)
+        self._join(computation)
+
+    def _begin(self, task: KeyedTask, *, is_fresh: bool, is_shared: bool) -> Flight:
+        waited = 0.0 if is_fresh else self._inputs.waited(task)
+        flight = Flight(task.task, task.key, self._company_id, self, waited)
+        if is_shared and task.key is not None:
+            self._answers.flights[task.key.digest] = flight
+        return flight
+
+    def _begin_inputs(
+        self, asked: Iterable[Flight], needs: Iterable[tuple[KeyedTask, Needs]]
+    ) -> list[Flight]:
+        """Flights for the inputs that are computed as well, so that others find them."""
+        begun = {flight.key.digest for flight in asked if flight.key}
+        flights: list[Flight] = []
+        for task, needed in needs:
+            is_fresh = not task.task.reuse
+            for one in needed.computed:
+                if one.key is not None and one.key.digest not in begun:
+                    begun.add(one.key.digest)
+                    is_shared = not is_fresh and one.key.digest not in self._answers.flights
+                    flights.append(self._begin(one, is_fresh=is_fresh, is_shared=is_shared))
+        return flights
 
     def _wait_for(self, number: int, flight: Flight) -> None:
         del self._open[number]
@@ -174,7 +190,7 @@ class Asker:
         self._waiting[flight.landed] = flight, [number]
         if flight.computation is not None:
             if flight.company_id == self._company_id:
-                flight.listen(self, self._tasks[number].progress)
+                flight.listen(self, self._tasks[number].task.progress)
             self._join(flight.computation)
 
     def _join(self, computation: Computation) -> None:
@@ -183,25 +199,29 @@ class Asker:
             self._joined.add(computation)
 
     async def _wait(self) -> None:
-        """Until nothing is under way for this asker; what must be tried again is open then."""
-        while self._waiting:
-            done, _ = await asyncio.wait(self._waiting, return_when=asyncio.FIRST_COMPLETED)
-            for landed in done:
+        """Until an input is there, or nothing is under way and what failed is to be tried again."""
+        while under_way := {*self._waiting, *self._inputs.awaited}:
+            done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+            for landed in done.intersection(self._waiting):
                 flight, numbers = self._waiting.pop(landed)
                 for number in numbers:
                     self._landed(number, flight, landed.result())
+            if self._inputs.note_arrivals():
+                return
 
-    def _landed(self, number: int, flight: Flight | None, answer: "Outcome | NoOutcome") -> None:
-        is_own = flight is None or flight.computation is self._own
+    def _landed(self, number: int, flight: Flight | None, answer: Outcome | NoOutcome) -> None:
+        is_own = flight is None or flight.computation in self._own
         if isinstance(answer, Outcome) and (is_own or answer.status is not TaskStatus.ERROR):
-            outcome = _for_task(self._tasks[number], answer)
+            outcome = _for_task(self._tasks[number].task, answer)
             if flight is None:
-                self._give(number, _as_if_now(outcome, self._loop.time() - self._asked))
-            elif flight.company_id == self._company_id:
+                self._give(number, as_if_now(outcome, self._loop.time() - self._asked))
+                return
+            if flight.company_id == self._company_id:
                 self._give(number, outcome)
-            else:
+                return
+            if may_be_lent(outcome.provenance):
                 self._lend(number, outcome)
-            return
+                return
         error = answer.error if isinstance(answer, NoOutcome) else None
         if is_own:
             raise error or Cancelled("the computation was stopped")
@@ -221,26 +241,17 @@ class Asker:
     ) -> None:
         """An answer from earlier."""
         del self._open[number]
-        outcome = Outcome(
-            self._tasks[number],
-            TaskStatus.SUCCESS,
-            result,
-            None,
-            replace(provenance, cached=is_own),
-            key.digest,
-        )
+        task, made = self._tasks[number].task, replace(provenance, cached=is_own)
+        outcome = Outcome(task, TaskStatus.SUCCESS, result, None, made, key.digest)
         if is_own:
             self._give(number, outcome)
         else:
             self._lend(number, outcome)
 
     def _lend(self, number: int, outcome: Outcome) -> None:
-        """Give what another company has paid for, once computing it would have been done.
-
-        How soon it comes must not tell that somebody else has this picture.
-        """
+        """Give what another company has paid for, once computing it would have been done."""
         landed: Landed = self._loop.create_future()
-        due = self._asked + min(_seconds(outcome.provenance), LONGEST_WAIT)
+        due = self._asked + seconds_held_back(outcome.provenance)
         self._timers.append(self._loop.call_at(due, landed.set_result, outcome))
         self._waiting[landed] = None, [number]
 
@@ -255,8 +266,8 @@ class Asker:
 
     async def _picture_info(self) -> ImageInfo:
         """What the picture is like, read from its header where nobody knows."""
-        if self._own is not None:
-            await self._own.done()
+        for computation in self._own:
+            await computation.done()
         for computation in self._joined:
             self._info = self._info or computation.info
         if self._info is None:
@@ -266,22 +277,13 @@ class Asker:
         return self._info
 
 
-def _for_task(task: Task, outcome: Outcome) -> Outcome:
+def _has_lent(known: Sequence[Outcome]) -> bool:
+    return any(not outcome.provenance.cached for outcome in known)
+
+
+def _for_task(task: "Task", outcome: Outcome) -> Outcome:
     """The outcome as that of another asker's task, whose id its message may have."""
     error = outcome.error
     if isinstance(error, RegionNotFound):
         error = RegionNotFound(error.region, task.task_id)
     return replace(outcome, task=task, error=error)
-
-
-def _as_if_now(outcome: Outcome, seconds: float) -> Outcome:
-    """A lent outcome whose timings are those of a request that took so many seconds."""
-    waited = max(seconds - _seconds(outcome.provenance), 0.0) * 1000
-    timings = replace(outcome.provenance.timings, queued=waited)
-    return replace(outcome, provenance=replace(outcome.provenance, timings=timings))
-
-
-def _seconds(provenance: Provenance) -> float:
-    """How long the steps of a computation took, without what it waited for others."""
-    timings = provenance.timings
-    return (timings.decode + timings.region + timings.inputs + timings.run) / 1000

@@ -8,11 +8,14 @@ from typing import TypeAlias
 from opsin.core.answers.keys import ResultKey
 from opsin.core.engine import Analyzed, Outcome, Task, TaskStatus
 from opsin.core.engine.plan import OnOutcome
+from opsin.core.engine.steps import is_alike
 from opsin.core.errors import OpsinError
 from opsin.core.imaging import ImageInfo
 
-Call: TypeAlias = Callable[[Sequence[Task], OnOutcome], Awaitable[Analyzed]]
-"""Has the engine run tasks on the picture."""
+Call: TypeAlias = Callable[
+    [Sequence[Task], OnOutcome, Callable[[Outcome], None]], Awaitable[Analyzed]
+]
+"""Has the engine run tasks on the picture; the last is told of inputs that were computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +25,29 @@ class NoOutcome:
     error: Exception | None = None
 
 
+Landed: TypeAlias = "asyncio.Future[Outcome | NoOutcome]"
+
+
 class Flight:
-    """One task under way; `landed` gets what came of it, once."""
+    """One task under way; `landed` gets what came of it, once.
+
+    `waited` is how many seconds it waited for inputs before it was begun.
+    """
 
     def __init__(
-        self, task: Task, key: ResultKey | None, company_id: str | None, asker: object
+        self,
+        task: Task,
+        key: ResultKey | None,
+        company_id: str | None,
+        asker: object,
+        waited: float = 0.0,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.key = key
         self.company_id = company_id
-        self.landed: asyncio.Future[Outcome | NoOutcome] = loop.create_future()
+        self.landed: Landed = loop.create_future()
         self.computation: Computation | None = None
+        self._waited = waited
         self._listeners: list[tuple[object, Callable[[str], None]]] = []
         self.listen(asker, task.progress)
         # Only when somebody listens: a runner need not write text that nobody reads.
@@ -53,6 +68,16 @@ class Flight:
         """That asker listens no more."""
         self._listeners = [listener for listener in self._listeners if listener[0] is not who]
 
+    def computed(self, outcome: Outcome) -> None:
+        """The engine is done with it; the outcome gets its key, if it is one to be kept."""
+        made, key = outcome.provenance, self.key
+        if self._waited:
+            inputs = made.timings.inputs + self._waited * 1000
+            made = replace(made, timings=replace(made.timings, inputs=inputs))
+        is_kept = outcome.status is TaskStatus.SUCCESS and key is not None and key.allows(made)
+        digest = key.digest if key is not None and is_kept else None
+        self.land(replace(outcome, provenance=made, result_key=digest))
+
     def land(self, answer: Outcome | NoOutcome) -> None:
         if not self.landed.done():
             self.landed.set_result(answer)
@@ -65,26 +90,30 @@ class Flight:
 class Computation:
     """One call of the engine for some flights; goes on for as long as anybody waits.
 
-    `lasts` is False when the picture is a file of the asker who began, and goes with it.  `ended`
-    is called when nobody may join any more: all have landed, or will do so without an outcome.
+    `inputs` are flights that the others need, which the engine computes on its way.  `lasts` is
+    False when the picture is a file of the asker who began, and goes with it.  `ended` is called
+    when nobody may join any more: all have landed, or will do so without an outcome.
     """
 
     def __init__(
         self,
         flights: Sequence[Flight],
+        inputs: Sequence[Flight],
         call: Call,
         ended: Callable[["Computation"], None],
         *,
         lasts: bool,
     ) -> None:
-        self.flights = flights
+        self.flights = (*flights, *inputs)
         self.info: ImageInfo | None = None
         """The picture's, once all is done."""
+        self._asked = flights
+        self._inputs = inputs
         self._lasts = lasts
         self._ended = ended
         self._is_over = False
         self._askers = 0
-        for flight in flights:
+        for flight in self.flights:
             flight.computation = self
         self._run = asyncio.ensure_future(self._carry_out(call))
 
@@ -101,12 +130,13 @@ class Computation:
         self._run.cancel()
 
     async def done(self) -> None:
-        """Wait for its end, which is near once all flights have landed."""
+        """Wait for its end, which is near once all that was asked for has landed."""
         await asyncio.wait([self._run])
 
     async def _carry_out(self, call: Call) -> None:
         try:
-            analyzed = await call([flight.task for flight in self.flights], self._heard)
+            tasks = [flight.task for flight in self._asked]
+            analyzed = await call(tasks, self._heard, self._heard_of_input)
         except Exception as error:
             if isinstance(error, OpsinError):  # its frames lead back here, and hold the picture
                 error.__traceback__ = None
@@ -121,10 +151,12 @@ class Computation:
         self._end(NoOutcome())
 
     def _heard(self, number: int, outcome: Outcome) -> None:
-        flight = self.flights[number]
-        key = flight.key
-        kept = outcome.status is TaskStatus.SUCCESS and key and key.allows(outcome.provenance)
-        flight.land(replace(outcome, result_key=key.digest if key and kept else None))
+        self._asked[number].computed(outcome)
+
+    def _heard_of_input(self, outcome: Outcome) -> None:
+        for flight in self._inputs:
+            if is_alike(flight.task, outcome.task):
+                flight.computed(outcome)
 
     def _end(self, answer: NoOutcome) -> None:
         if not self._is_over:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     select,
 )
 
+from opsin.core.answers.lending import may_be_lent
 from opsin.core.contract import Embedding, Operation, Result
 from opsin.core.engine import Outcome, Provenance
 from opsin.core.errors import StorageError
@@ -48,8 +49,9 @@ class EarlierResults:
     async def find(
         self, company_id: str | None, wanted: Mapping[str, Operation[Any, Any]]
     ) -> dict[str, EarlierResult]:
-        """What there is by result key, the company's own rows first; `wanted` names the operations.
+        """What there is by result key, the company's own rows first, another's if it may be lent.
 
+        `wanted` names the operations.
         Gives nothing when the database cannot be asked: then it is computed.
         """
         if not wanted:
@@ -66,8 +68,10 @@ class EarlierResults:
         found = {}
         for key, owner, result_type, values, provenance, vector in rows:
             try:
-                result = _restored(wanted[key].result, result_type, values, vector)
-                found[key] = EarlierResult(result, Provenance.from_json(provenance), owner)
+                made = Provenance.from_json(provenance)
+                if owner == company_id or may_be_lent(made):
+                    result = _restored(wanted[key].result, result_type, values, vector)
+                    found[key] = EarlierResult(result, made, owner)
             except Exception:  # by another version of the plugin, or the plugin's own code
                 name = wanted[key].name
                 log.warning("a stored result of %s cannot be read back", name, exc_info=True)

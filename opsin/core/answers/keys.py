@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from opsin.core.contract import Acceleration, FaceContext, Loadable, Params, RegionFinder, Target
 from opsin.core.engine import ModelUsed, Provenance, Task
@@ -43,8 +43,23 @@ class ResultKey:
         return self.own <= used <= self.own | self.others
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class KeyedTask:
+    """A task and the inputs that it needs, each with its key."""
+
+    task: Task
+    key: ResultKey | None = None
+    """None for a task whose result must not be kept."""
+    inputs: "tuple[KeyedTask, ...]" = ()
+
+    @property
+    def may_be_known(self) -> bool:
+        """Whether its result, or something below it, may be there already."""
+        return self.key is not None or any(needed.may_be_known for needed in self.inputs)
+
+
 class ResultKeys:
-    """Makes the keys of tasks; None stands for a task whose result must not be kept."""
+    """Makes the keys of tasks and of their inputs."""
 
     def __init__(self, host: PluginHost, identities: ModelIdentities) -> None:
         self._host = host
@@ -52,46 +67,55 @@ class ResultKeys:
 
     async def of(
         self, content_sha256: str, options: DecodeOptions, tasks: Sequence[Task]
-    ) -> list[ResultKey | None]:
-        """One key a task, in order."""
-        keys: list[ResultKey | None] = []
+    ) -> list[KeyedTask]:
+        """The tasks in their order."""
+        picture = {"format": FORMAT, "content": content_sha256, "decoding": asdict(options)}
+        keyed: list[KeyedTask] = []
         for task in tasks:
-            keys.append(await self._key(content_sha256, options, task))
-            if len(keys) % _AT_ONCE == 0:
+            try:
+                step = steps_of(self._host, [task])[0]
+            except Exception:  # the plugin's code; the engine has words for the caller
+                log.debug("a task of %s has no key", task.operation.name, exc_info=True)
+                keyed.append(KeyedTask(task))
+                continue
+            keyed.append((await self._told(picture, step, {})).keyed)
+            if len(keyed) % _AT_ONCE == 0:
                 await asyncio.sleep(0)  # each costs some ten microseconds of the event loop
-        return keys
+        return keyed
 
-    async def _key(
-        self, content_sha256: str, options: DecodeOptions, task: Task
-    ) -> ResultKey | None:
-        if not task.operation.deterministic:
-            return None
+    async def _told(
+        self, picture: dict[str, Any], step: Step, known: "dict[Step, _Told]"
+    ) -> "_Told":
+        """A step with all that it needs; `known` are the steps that this was asked of already."""
+        if step in known:
+            return known[step]
+        inputs = [await self._told(picture, needed, known) for needed in step.inputs]
+        models = {model for needed in inputs for model in needed.models}
+        as_json = key = None
         try:
-            step = steps_of(self._host, [task])[0]
-            models: set[ModelUsed] = set()
-            told = {
-                "format": FORMAT,
-                "content": content_sha256,
-                "decoding": asdict(options),
-                "task": await self._task(step, models),
-            }
-            text = json.dumps(told, sort_keys=True, separators=(",", ":"), allow_nan=False)
-            own = frozenset(await self._models(task.operation))
+            as_json = await self._task(step, inputs, models)
+            own = frozenset(await self._models(step.task.operation))
+            key = ResultKey(_digest(picture | {"task": as_json}), own, frozenset(models) - own)
         except _Unknown:
-            return None
+            pass
         except Exception:  # the plugin's code, or params that no JSON can tell
-            log.debug("a task of %s has no key", task.operation.name, exc_info=True)
-            return None
-        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-        return ResultKey(digest, own, frozenset(models) - own)
+            log.debug("a task of %s has no key", step.task.operation.name, exc_info=True)
+            as_json = None
+        keyed = KeyedTask(step.task, key, tuple(needed.keyed for needed in inputs))
+        known[step] = _Told(keyed, as_json, models)
+        return known[step]
 
-    async def _task(self, step: Step, models: set[ModelUsed]) -> dict[str, Any]:
-        """A task and its inputs as JSON; adds all their models to `models`."""
+    async def _task(
+        self, step: Step, inputs: "Sequence[_Told]", models: set[ModelUsed]
+    ) -> dict[str, Any]:
+        """A task as JSON; adds its models to `models`."""
         task, operation = step.task, step.task.operation
         if step.error is not None or not operation.deterministic:
             raise _Unknown
+        if any(needed.as_json is None for needed in inputs):
+            raise _Unknown
         told: dict[str, Any] = {
-            "operation": await self._told(operation, models),
+            "operation": await self._loadable(operation, models),
             "params": _params(task.params),
             "target": task.target.value,
         }
@@ -99,8 +123,8 @@ class ResultKeys:
             told["face_context"] = task.params.face_context.value
         if operation.uses_picture:
             told["finders"] = await self._finders(task, models)
-        if step.inputs:
-            told["inputs"] = [await self._task(needed, models) for needed in step.inputs]
+        if inputs:
+            told["inputs"] = [needed.as_json for needed in inputs]
         if task.reference is not None:
             told["reference"] = task.reference.digest
         return told
@@ -124,9 +148,9 @@ class ResultKeys:
         finder: RegionFinder | None = registered.finder if registered else None
         if finder is None or await self._identities.of(finder) is None:
             return None
-        return await self._told(finder, models)
+        return await self._loadable(finder, models)
 
-    async def _told(self, loadable: Loadable, models: set[ModelUsed]) -> dict[str, Any]:
+    async def _loadable(self, loadable: Loadable, models: set[ModelUsed]) -> dict[str, Any]:
         """An operation or a finder as JSON; names of weights say nothing beside fingerprints."""
         found = await self._models(loadable)
         models.update(found)
@@ -149,6 +173,19 @@ class ResultKeys:
 
 class _Unknown(Exception):
     """Something that the result depends on is not known."""
+
+
+class _Told(NamedTuple):
+    """A step as JSON, unless something that it depends on is not known, and the models below it."""
+
+    keyed: KeyedTask
+    as_json: dict[str, Any] | None
+    models: set[ModelUsed]
+
+
+def _digest(told: dict[str, Any]) -> str:
+    text = json.dumps(told, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _params(params: Params) -> dict[str, Any]:

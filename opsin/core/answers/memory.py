@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from opsin.core.answers.lending import may_be_lent
 from opsin.core.contract import Result
 from opsin.core.engine import Provenance
 from opsin.core.engine.bounded_cache import BoundedCache
@@ -28,6 +29,10 @@ class KeptResult:
     companies: set[str | None] = field(default_factory=set)
     """Those that asked for it themselves; to others it is lent."""
 
+    def is_of(self, company_id: str | None) -> bool:
+        """Whether that company has asked for it itself."""
+        return company_id in self.companies
+
     def given_to(self, company_id: str | None) -> None:
         if len(self.companies) < _MOST_COMPANIES:
             self.companies.add(company_id)
@@ -46,6 +51,13 @@ class ResultMemory:
 
     def get(self, key: str) -> KeptResult | None:
         return self._kept.get(key)
+
+    def get_for(self, key: str, company_id: str | None) -> KeptResult | None:
+        """What that company may have: its own, or what may be lent to it."""
+        kept = self._kept.get(key)
+        if kept is None or kept.is_of(company_id) or may_be_lent(kept.provenance):
+            return kept
+        return None
 
     def put(self, key: str, kept: KeptResult) -> None:
         if (known := self._kept.get(key)) is not None:

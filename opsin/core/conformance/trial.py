@@ -27,6 +27,7 @@ from opsin.core.engine.batch_size import BatchSize
 from opsin.core.engine.batching import Failure
 from opsin.core.engine.execution import encode_answers, run_batch
 from opsin.core.engine.failures import as_opsin_error
+from opsin.core.engine.placed import blank
 from opsin.core.errors import InvalidParams
 from opsin.core.imaging import crop
 
@@ -102,6 +103,8 @@ class Trial:
             region = Region(middle, 0.9)
             if loadable.crop:
                 picture = crop(picture, middle)
+        if not loadable.uses_picture:
+            picture = blank(*picture.shape[:2])
         return Item(picture, self._params, target, region, results)
 
     def alone(self, things: Sequence[Any]) -> list[Any]:

@@ -4,12 +4,15 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 
+from opsin.core.engine.bounded_cache import BoundedCache
+
 _SAMPLES = 4  # recent batches of a size; the quickest counts, for the others were disturbed
 _WORTH = 1.05  # a larger batch must be cheaper an item by so much, for its items wait longer
 _TRY_SMALLER = 4  # full batches until the next smaller size is tried, once
 _TRY_LARGER = 32  # full batches until the next larger size is tried again
 _MEMORY_PAUSE = 300.0  # seconds after which more memory may be free again
 _KEYS = 64  # shapes that are remembered; pictures come in any size
+_RUNNERS = 8  # loads on other devices or with other weights that are remembered
 
 
 class BatchSize:
@@ -43,6 +46,10 @@ class BatchSize:
             return 0.0
         near = min(self._costs, key=lambda size: abs(size - _bucket(count)))
         return min(self._costs[near]) * count
+
+    def reloaded(self) -> None:
+        """The runner is new, what was learned of the one before still holds."""
+        self._is_cold = True
 
     def ran(self, count: int, seconds: float) -> None:
         """A batch of `count` ran as a whole in so many seconds."""
@@ -98,10 +105,34 @@ class BatchSizes:
             self._by_key.move_to_end(key)
         return size
 
+    def reloaded(self) -> None:
+        """The runner is new."""
+        for size in self._by_key.values():
+            size.reloaded()
+
     @property
     def largest(self) -> int:
         """The most items that any batch may have now."""
         return max((size.limit for size in self._by_key.values()), default=self._maximum)
+
+
+class LearnedSizes:
+    """The batch sizes of one operation's runners, also while none is in memory.
+
+    They hold for one device and these weights, computing in this way; those used last are kept.
+    """
+
+    def __init__(self) -> None:
+        self._by_runner: BoundedCache[Hashable, BatchSizes] = BoundedCache(_RUNNERS)
+
+    def of(self, runner: Hashable, maximum: int) -> BatchSizes:
+        """Those of a runner that has just been loaded, and of such ones before."""
+        sizes = self._by_runner.get((runner, maximum))
+        if sizes is None:
+            sizes = BatchSizes(maximum)
+            self._by_runner.put((runner, maximum), sizes, 1)
+        sizes.reloaded()
+        return sizes
 
 
 def _bucket(count: int) -> int:

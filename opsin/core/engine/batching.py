@@ -115,9 +115,9 @@ class Batch(NamedTuple):
 class RunnerQueue:
     """One runner's items: first unprepared, then ready by batch key; and what became of them."""
 
-    def __init__(self, loaded: "LoadedRunner", ahead: int) -> None:
+    def __init__(self, loaded: "LoadedRunner", sizes: BatchSizes, ahead: int) -> None:
         self.loaded = loaded
-        self.sizes = BatchSizes(loaded.runner.max_batch)
+        self.sizes = sizes
         self.encodes = type(loaded.runner).encode is not Runner.encode
         self.used = 0.0
         """Seconds of device time, for the fair share; see `FairShare`."""

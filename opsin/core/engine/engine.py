@@ -1,16 +1,13 @@
 """The engine: takes pictures and tasks from the event loop and gives one outcome per task back."""
 
 import asyncio
-import math
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from opsin.core.contract import Embedding, Loadable, RegionFinder, Target
-from opsin.core.engine.admission import Admission
+from opsin.core.contract import Embedding
 from opsin.core.engine.batching import Completed, deliver
 from opsin.core.engine.bounded_cache import CacheCounts
 from opsin.core.engine.decoding import Decoder, Picture
@@ -20,36 +17,38 @@ from opsin.core.engine.loading import Loader
 from opsin.core.engine.mailbox import Mailbox
 from opsin.core.engine.memory import PATIENCE, DeviceMemory
 from opsin.core.engine.memory_limit import MemoryLimit
+from opsin.core.engine.opening import Opener, opened
+from opsin.core.engine.placed import blank
 from opsin.core.engine.plan import OnOutcome, PicturePlan
-from opsin.core.engine.pool import CpuPool
+from opsin.core.engine.pool import CpuPool, usable_cores
 from opsin.core.engine.region_cache import RegionCache
-from opsin.core.engine.request import Request
-from opsin.core.engine.slots import RunnerSlot
+from opsin.core.engine.requests import Requests
+from opsin.core.engine.runners import Runners
 from opsin.core.engine.statistics import MemoryStatistics, RunnerStatistics, runner_statistics
-from opsin.core.engine.steps import steps_of
-from opsin.core.engine.task import Analyzed, Task
+from opsin.core.engine.steps import KnownInputs, Step, steps_of
+from opsin.core.engine.task import Analyzed, Outcome, Task
 from opsin.core.engine.texts import TextRequest, of_unit_length
 from opsin.core.engine.warming import preload, to_warm
-from opsin.core.errors import Cancelled, DeadlineExceeded, UnknownOperation
-from opsin.core.imaging import DecodedImage, DecodeOptions, ImageLimits, Source
-from opsin.core.plugin_host import PluginHost, PluginInfo
+from opsin.core.imaging import DecodedImage, DecodeOptions, ImageInfo, ImageLimits, Source
+from opsin.core.plugin_host import PluginHost
 
 if TYPE_CHECKING:
     from opsin.core.models.store import ModelStore
 
 _DEFAULT_LIMITS = ImageLimits()
 _DEFAULT_OPTIONS = DecodeOptions()
+_NOTHING_KNOWN = KnownInputs()
 
 
 class Engine:
     """Plans, batches and runs tasks; used from one event loop at a time, which it never blocks.
 
     `queue_limit` bounds the items that wait, `picture_memory` the bytes of decoded pictures, of
-    which `picture_cache` may be kept for the next asker;
-    `load_pause` is the seconds before a runner that failed to load is tried again (doubled each
-    time), `cpu_threads` defaults to the cores this process may use.  `device_memory` is what models
-    may take of each device (`12GB`, `80%`), `pinned` names what is never evicted, and
-    `load_patience` is the seconds after which a load no longer waits for busy runners.
+    which `picture_cache` may be kept for the next asker; `load_pause` is the seconds before a
+    runner that failed to load is tried again (doubled each time), `cpu_threads` defaults to the
+    cores this process may use.  `device_memory` is what models may take of each device (`12GB`,
+    `80%`), `pinned` names what is never evicted, and `load_patience` is the seconds after which a
+    load no longer waits for busy runners.
     """
 
     def __init__(
@@ -69,24 +68,22 @@ class Engine:
         load_patience: float = PATIENCE,
     ) -> None:
         self._host = host
-        self._load_pause = load_pause
-        self._pinned = frozenset(pinned)
         self._mailbox = Mailbox()
         self._memory = DeviceMemory(self._mailbox, MemoryLimit.parse(device_memory), load_patience)
-        cores = _usable_cores()
+        cores = usable_cores()
         self._loader = Loader(host, models, check_device_name(device), self._memory, cores)
         self._pool = CpuPool(cpu_threads or cores)
-        self._lanes = Lanes(self._pool, self._post)
+        self._lanes = Lanes(self._pool, partial(self._mailbox.post, self._completed))
         self._decoder = Decoder(self._pool, self._mailbox, limits, picture_memory, picture_cache)
         self.regions = RegionCache()
-        self._admission = Admission(queue_limit)
-        self._slots: dict[int, RunnerSlot] = {}
-        self._requests: set[Request[Any]] = set()
-        self._closed = False
+        self.runners = Runners(
+            host, self._loader, self._lanes, self._mailbox, load_pause=load_pause, pinned=pinned
+        )
+        self._requests = Requests(queue_limit, self.runners, self.regions, self._attach)
 
     async def analyze(
         self,
-        source: Source | DecodedImage,
+        source: Source | Opener | DecodedImage,
         tasks: Sequence[Task],
         *,
         options: DecodeOptions = _DEFAULT_OPTIONS,
@@ -94,16 +91,33 @@ class Engine:
         priority: int = 0,
         on_outcome: OnOutcome | None = None,
         content: str | None = None,
+        info: ImageInfo | None = None,
+        inputs: KnownInputs = _NOTHING_KNOWN,
     ) -> Analyzed:
         """Run the tasks on one picture; outcomes come in the tasks' order and number.
 
         `deadline` is a time of the loop's clock (`loop.time() + seconds`); higher priorities go
         first.  `on_outcome` is called on the loop with each task's number and outcome as soon as
         there is one.  `content` names the encoded bytes: of one name, pixels and found regions
-        are shared.  A task that fails is an outcome; for the whole this raises InvalidImage,
-        TooLarge, Overloaded, DeadlineExceeded, or Cancelled when the engine is closed.
+        are shared.  With `info`, what the decoded picture is like, it is neither opened nor decoded
+        unless what is computed looks at it.  A task that fails is an outcome; for the whole this
+        raises InvalidImage, TooLarge, Overloaded, DeadlineExceeded, or Cancelled once it is closed.
         """
-        plan = await self._plan(source, tasks, options, deadline, priority, on_outcome, content)
+        steps = steps_of(self._host, tasks, inputs.outcomes)
+        is_seen = any(step.task.operation.uses_picture for step in steps)
+        if info is not None and steps and not is_seen:
+            source = DecodedImage(blank(info.height, info.width), info)
+        plan = await self._carry_out(
+            source,
+            steps,
+            len(tasks),
+            options,
+            content,
+            deadline=deadline,
+            priority=priority,
+            on_outcome=on_outcome,
+            on_input=inputs.computed,
+        )
         return plan.future.result()
 
     async def decode(
@@ -114,7 +128,7 @@ class Engine:
         content: str | None = None,
     ) -> DecodedImage:
         """Decode on the pool, within the engine's limits; `content` and errors as of `analyze`."""
-        plan = await self._plan(source, (), options, None, 0, None, content)
+        plan = await self._carry_out(source, (), 0, options, content)
         assert plan.image is not None  # or the plan would have failed
         return plan.image
 
@@ -132,19 +146,18 @@ class Engine:
         `normalize` scales the vectors to length 1.  Raises UnknownOperation when no plugin embeds
         texts for that operation, what the embedder's runner raised, and for the rest as `analyze`.
         """
-        slot = self._text_embedder(operation)
+        slot = self.runners.text_embedder(operation)
         if not texts:
             return []
-        loop = asyncio.get_running_loop()
         request = TextRequest(
             tuple(texts),
             slot,
-            self.ended,
-            loop.create_future(),
-            deadline=_deadline(deadline),
+            self._requests.item_ended,
+            asyncio.get_running_loop().create_future(),
+            deadline=deadline,
             priority=priority,
         )
-        await self._carry_out(request, request.start)
+        await self._requests.carry_out(request, request.start)
         found = request.future.result()
         return [of_unit_length(embedding) for embedding in found] if normalize else found
 
@@ -155,7 +168,7 @@ class Engine:
 
     def statistics(self) -> tuple[RunnerStatistics, ...]:
         """The runners that were asked for so far, in the order of their first request."""
-        return tuple(runner_statistics(slot) for slot in self._slots.values())
+        return tuple(runner_statistics(slot) for slot in self.runners)
 
     def memory_statistics(self) -> tuple[MemoryStatistics, ...]:
         """The devices that something was loaded for so far."""
@@ -165,161 +178,76 @@ class Engine:
     def preload(self, names: Collection[str]) -> None:
         """Load operations and finders of these names, and the finders that their targets need.
 
-        One after the other, beside everything else, as far as nothing has to go for them; what
-        cannot be loaded is logged.
+        One after the other, as far as nothing has to go for them; what cannot be loaded is logged.
         """
         if names:
             self._attach(asyncio.get_running_loop())
-        preload([self._slot(*found) for found in to_warm(self._host, names)])
+        preload([self.runners.of(*found) for found in to_warm(self._host, names)])
 
     async def close(self, grace: float = 10.0) -> None:
         """Answer everyone with Cancelled, end the threads and close the runners.
 
         A batch that is running is not interrupted: after `grace` seconds it is left behind.
         """
-        self._closed = True
-        for request in tuple(self._requests):
-            request.fail(Cancelled("the engine was closed"))
-        loads = [thread for slot in self._slots.values() if (thread := slot.close())]
+        self._requests.close()
+        loads = [thread for slot in self.runners if (thread := slot.close())]
         self._memory.close()
         await asyncio.to_thread(self._end_threads, loads, time.monotonic() + grace)
 
-    def of_task(self, task: Task) -> RunnerSlot:
-        """The slot of a task's operation."""
-        operation = task.operation
-        slot = self._slots.get(id(operation))
-        if slot is not None:
-            return slot
-        registered = self._host.operations.get(operation.name)
-        if registered is None or registered.operation is not operation:
-            raise UnknownOperation(f"the operation {operation.name!r} is not registered here")
-        return self._slot(operation, registered.plugin)
-
-    def finder(self, target: Target) -> RunnerSlot | None:
-        """The slot of the finder for a target; None when no plugin has one."""
-        registered = self._host.finders.get(target)
-        if registered is None:
-            return None
-        return self._slot(registered.finder, registered.plugin)
-
-    def ended(self) -> None:
-        """An item has come to its end."""
-        self._admission.leave(1)
-
-    def _text_embedder(self, operation: str) -> RunnerSlot:
-        registered = self._host.text_embedders.get(operation)
-        if registered is None:
-            known = self._host.operation(operation)
-            raise UnknownOperation(f"no plugin embeds texts for the operation {known.name!r}")
-        return self._slot(registered.embedder, registered.plugin)
-
-    def _slot(self, loadable: Loadable, plugin: PluginInfo) -> RunnerSlot:
-        # By identity, which a slot keeps alive: names of operations and finders may be equal.
-        slot = self._slots.get(id(loadable))
-        if slot is None:
-            slot = self._slots[id(loadable)] = RunnerSlot(
-                loadable,
-                plugin,
-                self._loader,
-                self._lanes,
-                self._mailbox,
-                self._load_pause,
-                pinned=loadable.name in self._pinned,
-            )
-        return slot
-
-    async def _plan(
+    async def _carry_out(
         self,
-        source: Source | DecodedImage,
-        tasks: Sequence[Task],
+        source: Source | Opener | DecodedImage,
+        steps: Sequence[Step],
+        tasks: int,
         options: DecodeOptions,
-        deadline: float | None,
-        priority: int,
-        on_outcome: OnOutcome | None,
         content: str | None,
+        *,
+        deadline: float | None = None,
+        priority: int = 0,
+        on_outcome: OnOutcome | None = None,
+        on_input: Callable[[Outcome], None] | None = None,
     ) -> PicturePlan:
-        """Plan the work on one picture and carry it out."""
-        loop = asyncio.get_running_loop()
+        """Plan the work on one picture, have it decoded unless it is, and wait for the end."""
         plan = PicturePlan(
-            len(tasks),
-            steps_of(self._host, tasks),
-            self,
+            tasks,
+            steps,
+            self.runners,
+            self.regions,
             self._mailbox,
-            loop.create_future(),
-            deadline=_deadline(deadline),
+            asyncio.get_running_loop().create_future(),
+            self._requests.item_ended,
+            deadline=deadline,
             priority=priority,
             on_outcome=on_outcome,
+            on_input=on_input,
             content=None if content is None else (content, options),
         )
         picture = None
         try:
             if isinstance(source, DecodedImage):
-                await self._carry_out(plan, partial(plan.decoded, source, 0.0))
-            else:
-                picture = Picture(source, options, plan.decoded, content)
-                await self._carry_out(plan, partial(self._decoder.start, picture, priority))
-            return plan
+                await self._requests.carry_out(plan, partial(plan.decoded, source, 0.0))
+                return plan
+            async with opened(source) as readable:
+                picture = Picture(readable, options, plan.decoded, content)
+                start = partial(self._decoder.start, picture, priority)
+                await self._requests.carry_out(plan, start)
+                return plan
         finally:
             if picture is not None:
                 self._decoder.release(picture)
-            del plan, picture  # as below
-
-    async def _carry_out(self, request: Request[Any], start: Callable[[], None]) -> None:
-        """Accept a request and wait for its answer; whatever happens, nothing of it stays."""
-        loop = asyncio.get_running_loop()
-        self._enter(loop, request.deadline)
-        # A picture counts as well, as long as it has to be decoded for no task at all.
-        alone = 0 if request.missing else 1
-        self._admission.enter(request.missing + alone, self._running())
-        self._requests.add(request)
-        timer = None
-        if request.deadline < math.inf:
-            timer = loop.call_at(request.deadline, request.expire)
-        try:
-            start()
-            await request.future
-        finally:
-            request.closed = True
-            if timer is not None:
-                timer.cancel()
-            if not request.is_complete:
-                self.regions.leave(request)
-                for slot in self._slots.values():
-                    slot.discard(request)
-            self._requests.discard(request)
-            self._admission.leave(request.missing + alone)
-            # An error's traceback holds this frame: it must not lead back to the error's future,
-            # or the pixels would stay until the garbage collector finds the cycle.
-            del request, start, timer
-
-    def _enter(self, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
-        if self._closed:
-            raise Cancelled("the engine is closed")
-        if deadline <= loop.time():
-            raise DeadlineExceeded("the deadline had passed before anything was done")
-        self._attach(loop)
+            # An error's traceback holds this frame, and through it the pixels.
+            del plan, picture
 
     def _attach(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._mailbox.loop is not loop:
-            if self._requests:
+            if self._requests.are_open:
                 raise RuntimeError("an engine serves one event loop at a time")
             self._mailbox.attach(loop)
             self._pool.start()
 
-    def _running(self) -> int:
-        """Accepted items that are in a batch right now."""
-        return sum(
-            slot.running
-            for slot in self._slots.values()
-            if not isinstance(slot.loadable, RegionFinder)  # whose items were not counted
-        )
-
-    def _post(self, completed: Completed) -> None:
-        self._mailbox.post(self._completed, completed)
-
     def _completed(self, completed: Completed) -> None:
         if completed.ran:
-            self._admission.ran(len(completed.tickets), completed.seconds)
+            self._requests.admission.ran(len(completed.tickets), completed.seconds)
         for ticket, answer in zip(completed.tickets, completed.answers, strict=True):
             deliver(ticket, answer, completed)
         self._memory.left()
@@ -329,13 +257,3 @@ class Engine:
         self._pool.close(until)
         for thread in loads:
             thread.join(max(until - time.monotonic(), 0.0))
-
-
-def _deadline(given: float | None) -> float:
-    return math.inf if given is None else given
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

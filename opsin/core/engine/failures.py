@@ -9,7 +9,8 @@ logger = logging.getLogger("opsin.engine")
 
 _LONGEST = 200  # characters of a foreign text that a caller may see
 _OUT_OF_MEMORY = frozenset({"MemoryError", "OutOfMemoryError"})  # numpy's and torch's included
-_CPU_ALLOCATOR = "can't allocate memory"  # torch's CPU allocator raises a plain RuntimeError
+# torch raises a plain RuntimeError where its own allocator for the device has no part in it.
+_NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 # Order matters: a whole URL goes before the path inside it.
 _HIDDEN = (
@@ -65,7 +66,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether a smaller batch may help; told by class name, so torch need not be imported."""
     if any(base.__name__ in _OUT_OF_MEMORY for base in type(error).__mro__):
         return True
-    return isinstance(error, RuntimeError) and _CPU_ALLOCATOR in _text(error)
+    return isinstance(error, RuntimeError) and any(text in _text(error) for text in _NO_MEMORY)
 
 
 def _text(error: BaseException) -> str:

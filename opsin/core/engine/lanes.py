@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from opsin.core.engine.batch_size import BatchSizes
 from opsin.core.engine.batching import (
     Batch,
     Completed,
@@ -265,9 +266,9 @@ class Lanes:
         self._devices: dict[str, DeviceLane] = {}
         self._all: list[Lane] = []
 
-    def place(self, loaded: "LoadedRunner") -> tuple[Lane, RunnerQueue]:
+    def place(self, loaded: "LoadedRunner", sizes: BatchSizes) -> tuple[Lane, RunnerQueue]:
         """Give a loaded runner its queue and the lane that serves it."""
-        queue = RunnerQueue(loaded, ahead=self._pool.size)
+        queue = RunnerQueue(loaded, sizes, ahead=self._pool.size)
         lane = self._lane_for(loaded)
         lane.adopt(queue)
         return lane, queue

@@ -21,7 +21,7 @@ from opsin.core.engine.device import (
     resolve_device,
     set_up_torch,
 )
-from opsin.core.engine.failures import safe_text
+from opsin.core.engine.failures import is_out_of_memory, safe_text
 from opsin.core.engine.holdings import Holding, ModelPart, Need, Tenant, Usage
 from opsin.core.engine.memory import DeviceMemory
 from opsin.core.engine.provenance import ModelUsed, models_used
@@ -93,7 +93,11 @@ class LoadedRunner:
 
 @dataclass(frozen=True, slots=True)
 class Loader:
-    """Builds runners; called on any thread."""
+    """Builds runners; called on any thread.
+
+    One that runs out of memory, though it had room by what is known, is tried once more when all
+    idle runners of its device have gone.
+    """
 
     host: PluginHost
     models: "ModelStore"
@@ -136,11 +140,27 @@ class Loader:
         context = self.models.context(loadable, device)
         need = Need(described(loadable), plugin.name, device, _file_bytes(context))
         holding = self.memory.reserve(tenant, need)
+        try:
+            try:
+                return self._try(loadable, context, holding)
+            except BaseException as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Past the except block: the error's frames no longer keep what was loaded of it.
+            logger.warning("%s did not fit into memory: idle models make way for it", need.what)
+            self.memory.evict_idle(holding)
+            _free_memory()
+            return self._try(loadable, context, holding)
+        except BaseException:
+            self._let_go(holding)
+            raise
+
+    def _try(self, loadable: Loadable, context: LoadContext, holding: Holding) -> LoadedRunner:
         share = Share(self.shared)
         try:
             return self._built(loadable, replace(context, shared=share), holding, share)
         except BaseException:
-            self._release(holding, share)
+            share.release()
             raise
 
     def _built(
@@ -173,11 +193,21 @@ class Loader:
     def _release(self, holding: Holding, share: Share) -> None:
         try:
             share.release()
+        finally:
+            self._let_go(holding)
+
+    def _let_go(self, holding: Holding) -> None:
+        try:
             if holding.usage.total:
-                gc.collect()  # networks may have cycles
-                release_cached_memory()
+                _free_memory()
         finally:
             self.memory.release(holding)
+
+
+def _free_memory() -> None:
+    """Give back what nobody refers to any more."""
+    gc.collect()  # networks may have cycles
+    release_cached_memory()
 
 
 def _file_bytes(context: LoadContext) -> dict[ModelPart, int]:

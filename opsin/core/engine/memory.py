@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Hashable, Sequence
+from concurrent.futures import Future
 
 from opsin.core.contract import SharedKey
 from opsin.core.engine.holdings import (
@@ -44,6 +45,8 @@ class DeviceMemory:
         self._limits: dict[str, int] = {}
         self._holdings: list[Holding] = []
         self._measured: dict[Tenant, tuple[Need, Usage]] = {}
+        self._leaving: list[tuple[set[Holding], Future[None]]] = []
+        """Who has to be gone before a load is tried once more."""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_loop: asyncio.AbstractEventLoop | None = None
         self._is_short = False
@@ -57,6 +60,15 @@ class DeviceMemory:
         self._mailbox.post(self._arrived, holding)
         holding.ready.result()
         return holding
+
+    def evict_idle(self, holding: Holding) -> None:
+        """On a loading thread, whose load did not fit after all: wait until all idle ones are gone.
+
+        Others may use the device as well, and files say too little of what a model takes.
+        """
+        gone: Future[None] = Future()
+        self._mailbox.post(self._clear, (holding.device, gone))
+        gone.result()
 
     def release(self, holding: Holding) -> None:
         """From any thread: the runner is closed, or its load has failed."""
@@ -109,6 +121,9 @@ class DeviceMemory:
         for holding in tuple(self._holdings):
             if holding.stage is Stage.WAITING:
                 self._refuse(holding, Cancelled("the engine was closed"))
+        for _, gone in self._leaving:
+            gone.set_exception(Cancelled("the engine was closed"))
+        self._leaving.clear()
 
     def _arrived(self, holding: Holding) -> None:
         self._holdings.append(holding)
@@ -123,7 +138,24 @@ class DeviceMemory:
     def _gone(self, holding: Holding) -> None:
         if holding in self._holdings:
             self._holdings.remove(holding)
+        for leaving, gone in self._leaving:
+            leaving.discard(holding)
+            if not leaving:
+                gone.set_result(None)
+        self._leaving = [entry for entry in self._leaving if entry[0]]
         self.review()
+
+    def _clear(self, message: "tuple[str, Future[None]]") -> None:
+        device, gone = message
+        if self._closed:
+            gone.set_exception(Cancelled("the engine was closed"))
+            return
+        for idle in evictable(self._on(device, Stage.SERVING)):
+            self._evict(idle)
+        if leaving := set(self._on(device, Stage.LEAVING)):
+            self._leaving.append((leaving, gone))
+        else:
+            gone.set_result(None)
 
     def _refuse(self, holding: Holding, error: OpsinError) -> None:
         self._holdings.remove(holding)

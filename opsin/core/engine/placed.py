@@ -60,8 +60,11 @@ def place(task: Task, finding: Finding, picture: Picture, begun: float, now: flo
             error = RegionNotFound(noun, task.task_id)
         elif missing is MissingRegion.USE_WHOLE_IMAGE:
             note = joined(note, f"no prominent {noun} was found, the whole image was used")
+    part = crop(picture, region.box) if region is not None and crops else picture
+    if not task.operation.uses_picture:
+        part = blank(*picture.shape[:2])  # the same, whether or not anybody had it decoded
     return Placed(
-        part=crop(picture, region.box) if region is not None and crops else picture,
+        part=part,
         region=region,
         box=region.box if region is not None and crops else None,
         note=note,
@@ -70,6 +73,13 @@ def place(task: Task, finding: Finding, picture: Picture, begun: float, now: flo
         search_seconds=0.0 if finding is WHOLE else now - begun,
         found_at=now,
     )
+
+
+def blank(height: int, width: int) -> Picture:
+    """A picture of that size that shows nothing and takes no memory; read-only."""
+    import numpy as np  # late: the command line starts without it
+
+    return np.broadcast_to(np.zeros(3, np.uint8), (height, width, 3))
 
 
 def joined(*notes: str | None) -> str | None:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from opsin.core.contract import Box, Item, Params, Picture, Region, Result, Target
 from opsin.core.engine.batching import Answered, Completed, Failure, Owner, Ticket
@@ -16,9 +16,10 @@ from opsin.core.engine.progress import Progress
 from opsin.core.engine.provenance import ModelUsed, Provenance, Timings
 from opsin.core.engine.region_cache import RegionCache
 from opsin.core.engine.request import Request
+from opsin.core.engine.runners import Runners
 from opsin.core.engine.slots import RunnerSlot
 from opsin.core.engine.steps import Step
-from opsin.core.engine.task import Analyzed, Outcome, Task, TaskStatus
+from opsin.core.engine.task import Analyzed, Outcome, TaskStatus
 from opsin.core.errors import OperationUnavailable, OpsinError, RegionNotFound
 from opsin.core.regions import Finding, PictureRegions, RegionNeed, region_need
 
@@ -31,23 +32,13 @@ OnOutcome: TypeAlias = Callable[[int, Outcome], None]
 _NO_PARAMS = Params()
 
 
-class Runners(Protocol):
-    """Where a plan finds the runners it needs."""
-
-    def of_task(self, task: Task) -> RunnerSlot: ...
-    def finder(self, target: Target) -> RunnerSlot | None: ...
-    @property
-    def regions(self) -> RegionCache: ...
-    def ended(self) -> None:
-        """An item has come to its end, and waits no longer."""
-
-
 class PicturePlan(Request[Analyzed]):
     """One request: from a picture's pixels to one outcome per task.
 
-    `steps` are the tasks in order, then their inputs.  Each region is found once, each input
-    computed once, and one future serves all tasks.  `content` names the pixels: regions of one
-    name are found once for all requests.
+    `steps` are the tasks in order, then the inputs that are to be computed.  Each region is found
+    once, each input computed once, and one future serves all tasks.  `content` names the pixels:
+    regions of one name are found once for all requests.  `ended` is called for each step that has
+    come to its end, `on_input` with the outcomes of inputs.
     """
 
     def __init__(
@@ -55,12 +46,15 @@ class PicturePlan(Request[Analyzed]):
         tasks: int,
         steps: Sequence[Step],
         runners: Runners,
+        region_cache: RegionCache,
         mailbox: Mailbox,
         future: "asyncio.Future[Analyzed]",
+        ended: Callable[[], None],
         *,
-        deadline: float,
+        deadline: float | None,
         priority: int,
         on_outcome: OnOutcome | None = None,
+        on_input: Callable[[Outcome], None] | None = None,
         content: Hashable = None,
     ) -> None:
         super().__init__(future, len(steps), deadline=deadline, priority=priority)
@@ -69,8 +63,11 @@ class PicturePlan(Request[Analyzed]):
         self._unanswered = tasks
         self._steps = steps
         self._runners = runners
+        self._region_cache = region_cache
         self._mailbox = mailbox
+        self._ended = ended
         self._on_outcome = on_outcome
+        self._on_input = on_input
         self._content = content
         self._placed: dict[Step, Placed] = {}
         self._decode_seconds = 0.0
@@ -149,7 +146,7 @@ class PicturePlan(Request[Analyzed]):
             slot.submit([Ticket(item, owner, time.monotonic(), answered)])
 
         place = None if self._content is None else (self._content, id(slot), inside)
-        self._runners.regions.find(place, slot, self, search_for, found)
+        self._region_cache.find(place, slot, self, search_for, found)
 
     def _place(self, steps: Sequence[Step], finding: Finding) -> None:
         """The region of these steps is known: queue those whose inputs are there."""
@@ -229,11 +226,13 @@ class PicturePlan(Request[Analyzed]):
         step.outcome = Outcome(step.task, status, result, error, provenance)
         self._placed.pop(step, None)
         self.missing -= 1
-        self._runners.ended()
+        self._ended()
         if step.number is not None:
             self._unanswered -= 1
             if self._on_outcome is not None:
                 self._on_outcome(step.number, step.outcome)
+        elif self._on_input is not None:
+            self._on_input(step.outcome)
         if step.askers:
             self._go_on(step, error)
         self._finish_if_done()
@@ -271,10 +270,12 @@ class PicturePlan(Request[Analyzed]):
             timings = placed.timings(self._decode_seconds, completed)
             for target in placed.searched:
                 models += self._finder_models.get(target, ())
+        reused = False
         for needed in step.inputs:
             if needed.outcome is not None:
-                used = needed.outcome.provenance.models
-                models += tuple(model for model in used if model not in models)
+                made = needed.outcome.provenance
+                models += tuple(model for model in made.models if model not in models)
+                reused |= made.cached or made.inputs_reused
         return Provenance(
             plugin=plugin.name,
             plugin_version=plugin.version,
@@ -284,6 +285,7 @@ class PicturePlan(Request[Analyzed]):
             models=models,
             timings=timings,
             batch_size=len(completed.tickets) if completed is not None and completed.ran else 0,
+            inputs_reused=reused,
         )
 
 

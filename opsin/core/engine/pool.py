@@ -1,6 +1,7 @@
 """The threads for decoding, preparing and light runners, work in progress before new work."""
 
 import logging
+import os
 import threading
 import time
 from collections import deque
@@ -67,3 +68,10 @@ class CpuPool:
             return self._first.popleft()
         except IndexError:
             return self._rest.popleft()
+
+
+def usable_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -2,14 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 from pydantic import JsonValue
 
-from opsin.core.contract import Precision
-
-if TYPE_CHECKING:
-    from opsin.core.contract import LoadContext
+from opsin.core.contract import Acceleration, LoadContext, ModelRequirement, Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +20,21 @@ class ModelUsed:
     channels_last: bool = False
     compiled: bool = False
 
+    @classmethod
+    def of(
+        cls, requirement: ModelRequirement, fingerprint: str, acceleration: Acceleration
+    ) -> Self:
+        """A model of an operation whose models compute with this acceleration."""
+        how = acceleration if requirement.accelerates else Acceleration()
+        return cls(
+            requirement.role,
+            requirement.name,
+            fingerprint,
+            how.precision.value,
+            how.channels_last,
+            how.compile,
+        )
+
 
 _PARTS = fields(ModelUsed)
 
@@ -32,7 +44,8 @@ class Timings:
     """Milliseconds of each step; the steps of one picture overlap, they do not add up."""
 
     decode: float = 0.0
-    """Bytes to pixels, waiting for a thread included; 0 when the caller gave pixels."""
+    """Bytes to pixels, waiting for a thread included; 0 when the caller gave pixels, and when no
+    operation needed any."""
     region: float = 0.0
     """From the pixels until the target's region was known."""
     inputs: float = 0.0
@@ -64,6 +77,9 @@ class Provenance:
     """Items in the batch this one was run in; 0 when it was not run."""
     cached: bool = False
     """It was made earlier, and all of this tells of that time."""
+    inputs_reused: bool = False
+    """Some of its inputs were made for an earlier or another request: `timings` has nothing of
+    them, `models` has theirs."""
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> "Provenance":
@@ -82,6 +98,7 @@ class Provenance:
             timings=Timings(**{step.name: times.get(step.name, 0.0) for step in fields(Timings)}),
             batch_size=told.get("batch_size", 0),
             cached=told.get("cached", False),
+            inputs_reused=told.get("inputs_reused", False),
         )
 
     def as_json(self) -> dict[str, JsonValue]:
@@ -95,20 +112,13 @@ class Provenance:
             "timings_ms": {step: round(getattr(self.timings, step), 3) for step in _STEPS},
             "batch_size": self.batch_size,
             "cached": self.cached,
+            "inputs_reused": self.inputs_reused,
         }
 
 
-def models_used(context: "LoadContext") -> tuple[ModelUsed, ...]:
+def models_used(context: LoadContext) -> tuple[ModelUsed, ...]:
     """The models a runner was loaded with, by role, and how they compute."""
-    how = context.acceleration
     return tuple(
-        ModelUsed(
-            role,
-            located.requirement.name,
-            located.fingerprint,
-            how.precision.value,
-            how.channels_last,
-            how.compile,
-        )
-        for role, located in sorted(context.models.items())
+        ModelUsed.of(located.requirement, located.fingerprint, context.acceleration)
+        for _, located in sorted(context.models.items())
     )

@@ -1,6 +1,7 @@
 """One request to the engine: who waits for it, until when, and how many items it still has."""
 
 import asyncio
+import math
 from typing import Generic, TypeVar
 
 from opsin.core.errors import DeadlineExceeded, OpsinError
@@ -15,10 +16,15 @@ class Request(Generic[Answer]):
     """
 
     def __init__(
-        self, future: "asyncio.Future[Answer]", items: int, *, deadline: float, priority: int
+        self,
+        future: "asyncio.Future[Answer]",
+        items: int,
+        *,
+        deadline: float | None,
+        priority: int,
     ) -> None:
         self.future = future
-        self.deadline = deadline
+        self.deadline = math.inf if deadline is None else deadline
         self.priority = priority
         self.missing = items
         """Items that have not come to their end yet."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from opsin.core.contract import Loadable
+from opsin.core.engine.batch_size import LearnedSizes
 from opsin.core.engine.batching import Failure, Owner, RunnerQueue, Ticket, deliver
 from opsin.core.engine.failures import as_opsin_error
 from opsin.core.engine.lanes import Lane, Lanes
@@ -52,6 +53,7 @@ class RunnerSlot:
         self._pause = pause
         self._thread: threading.Thread | None = None
         self._lane: Lane | None = None
+        self._learned = LearnedSizes()
         self._waiting: list[Ticket] = []
         self._wanted = False
         self._retired = False
@@ -202,7 +204,9 @@ class RunnerSlot:
             if isinstance(answer, OpsinError):
                 raise answer
             answer.publish()
-            self._lane, self.queue = self._lanes.place(answer)
+            kind = answer.device, answer.models
+            sizes = self._learned.of(kind, answer.runner.max_batch)
+            self._lane, self.queue = self._lanes.place(answer, sizes)
         except Exception as error:
             failure = as_opsin_error(error, f"loading {described(self.loadable)}")
             if isinstance(answer, LoadedRunner):

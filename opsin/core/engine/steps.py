@@ -1,6 +1,7 @@
 """What one picture's tasks come to: themselves, and the inputs they need, each of them once."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,18 @@ MOST_INPUTS = 64
 """That one operation may ask for."""
 DEEPEST = 4
 """How many inputs may stand one behind the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownInputs:
+    """Inputs that need not be computed, and who hears of the others.
+
+    `outcomes` are those of successful tasks like the inputs; `computed` is called on the event loop
+    with the outcome of every input that there was none for.
+    """
+
+    outcomes: Sequence[Outcome] = ()
+    computed: Callable[[Outcome], None] | None = None
 
 
 class Step:
@@ -51,6 +64,11 @@ class Step:
         return self.number is not None or any(asker.outcome is None for asker in self.askers)
 
     @property
+    def is_fresh(self) -> bool:
+        """Whether somebody wants it, or what it is an input of, computed anew."""
+        return not self.task.reuse or any(asker.is_fresh for asker in self.askers)
+
+    @property
     def has_inputs(self) -> bool:
         """Whether every input is there, or none is needed."""
         return not self.inputs or all(needed.outcome is not None for needed in self.inputs)
@@ -62,10 +80,13 @@ class Step:
         return self.outcome.result
 
 
-def steps_of(host: "PluginHost", tasks: Sequence[Task]) -> list[Step]:
-    """A step for each task, in order, and then one for every input.
+def steps_of(
+    host: "PluginHost", tasks: Sequence[Task], known: Sequence[Outcome] = ()
+) -> list[Step]:
+    """A step for each task, in order, and then one for every input that is to be computed.
 
-    What is wrong with a task's inputs is the `error` of its step.
+    What is wrong with a task's inputs is the `error` of its step.  An input that is like the task
+    of a `known` outcome has that outcome, unless somebody wants it computed anew.
     """
     steps = [Step(task, number) for number, task in enumerate(tasks)]
     planner = _Planner(host, steps)
@@ -77,10 +98,24 @@ def steps_of(host: "PluginHost", tasks: Sequence[Task]) -> list[Step]:
     reached = dict.fromkeys(steps)
     for step in steps:  # it grows meanwhile
         for needed in step.inputs:
-            if needed not in reached:
-                reached[needed] = None
+            if needed in reached:
+                continue
+            reached[needed] = None
+            outcome = None if needed.is_fresh else _outcome_of(needed.task, known)
+            if outcome is None:
                 steps.append(needed)
+            else:
+                needed.outcome, needed.askers = outcome, []
     return steps
+
+
+def is_alike(one: Task, other: Task) -> bool:
+    """Whether two tasks on one picture, neither of which has a reference, ask for the same."""
+    return _place(one) == _place(other) and _chosen(one) == _chosen(other)
+
+
+def _outcome_of(task: Task, known: Sequence[Outcome]) -> Outcome | None:
+    return next((outcome for outcome in known if is_alike(task, outcome.task)), None)
 
 
 class _Planner:

@@ -26,7 +26,7 @@ class Task:
     `reference` is what `operation.reference(params)` asks for; who has the store attaches it.
     `progress` hears the text written so far, on the event loop.  `error` is why it cannot be run,
     where that is known beforehand: it becomes the task's outcome.  `reuse` is whether what was
-    computed before may be the answer; the engine itself always computes.
+    computed before may be the answer, or an input of it; the engine itself computes every task.
     """
 
     task_id: str

@@ -26,7 +26,7 @@ class TextRequest(Request[list[Embedding]]):
         ended: Callable[[], None],
         future: "asyncio.Future[list[Embedding]]",
         *,
-        deadline: float,
+        deadline: float | None,
         priority: int,
     ) -> None:
         super().__init__(future, len(texts), deadline=deadline, priority=priority)

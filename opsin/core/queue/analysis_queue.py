@@ -5,19 +5,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from opsin.core.analyses import progress_event, status_event
-from opsin.core.annotations import annotation_rows
+from opsin.core.annotations import insert_annotations
 from opsin.core.artifacts import Artifacts, with_storage_paths
+from opsin.core.checked_annotations import CheckedAnnotations
 from opsin.core.contract import Annotation, ProducedArtifact
 from opsin.core.lifecycle import AnalysisStatus
 from opsin.core.records import Analysis, Image, columns_of, to_record
 from opsin.core.similarity.embeddings import NewEmbedding, embedding_row
 from opsin.storage.database import Database, Transaction
 from opsin.storage.ids import new_id
-from opsin.storage.tables import analyses, annotations, images
+from opsin.storage.tables import analyses, images
 from opsin.storage.vectors import insert_embeddings
 
 _RECOVER_AT_ONCE = 1000
@@ -131,9 +132,7 @@ class AnalysisQueue:
             if not kept:
                 return 0
             await transaction.connection.execute(_FINISH, [_columns(item, now) for item in kept])
-            rows = [row for item in kept for row in _annotation_rows(item)]
-            if rows:
-                await transaction.connection.execute(insert(annotations), rows)
+            await insert_annotations(transaction.connection, [_annotations(i) for i in kept])
             await insert_embeddings(
                 transaction.connection,
                 [embedding_row(i.analysis, i.embedding) for i in kept if i.embedding],
@@ -249,10 +248,9 @@ _FINISH = (
 )
 
 
-def _annotation_rows(item: Finished) -> list[dict[str, Any]]:
-    analysis = item.analysis
-    found = with_storage_paths(analysis.id, item.annotations, item.artifacts)
-    return annotation_rows(analysis.company_id, analysis.id, found)
+def _annotations(item: Finished) -> tuple[Analysis, CheckedAnnotations]:
+    found = with_storage_paths(item.analysis.id, item.annotations, item.artifacts)
+    return item.analysis, CheckedAnnotations.of(found)
 
 
 def _columns(item: Finished, now: datetime) -> dict[str, Any]:

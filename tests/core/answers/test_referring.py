@@ -91,7 +91,7 @@ async def test_one_that_cannot_be_had_is_that_tasks_error(
         assert message_of(outcome) == error.message
         assert outcome.provenance.operation == "fake"
     assert [item.params.mark for batch in operation.script.batches for item in batch] == [1]
-    assert bench.engine._admission.accepted == 0
+    assert bench.engine._requests.admission.accepted == 0
 
 
 async def test_without_a_store_who_needs_a_reference_is_refused(workbench: MakeWorkbench) -> None:
@@ -159,7 +159,7 @@ async def test_asked_at_once_and_queued(settings: Settings) -> None:
         source = PictureSource(image_id=image.id)
         missing, fine = (await immediate.analyze(principal, source, tasks)).outcomes
         assert (type(missing.error), fine.status) == (NotFound, TaskStatus.SUCCESS)
-        immediate._references = parts.worker._references = store
+        immediate._references = parts.worker._images.references = store
         found, _ = (await immediate.analyze(principal, source, tasks)).outcomes
         assert result_of(found).seen_reference == "one"
         asked = [(await ask(parts, principal, image, "fake", mark=mark))[0] for mark in (1, 2)]

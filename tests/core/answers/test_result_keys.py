@@ -61,7 +61,7 @@ class Keys:
         content: str = CONTENT,
         **params: Any,
     ) -> ResultKey | None:
-        return (await self.keys.of(content, options, [task or self.task(**params)]))[0]
+        return (await self.keys.of(content, options, [task or self.task(**params)]))[0].key
 
     async def digest(self, *given: Any, **params: Any) -> str:
         key = await self.key(*given, **params)
@@ -186,6 +186,37 @@ async def test_inputs_count_with_all_that_they_depend_on(tmp_path: Path) -> None
     assert in_image != await keys().digest(target=FACE)
     assert await keys(deterministic=False).key() is None
     assert await keys(requires=("no_such_package",)).key() is None
+
+
+async def test_an_input_has_the_key_that_it_has_as_a_task(tmp_path: Path) -> None:
+    """Whatever needs it, also what has no key itself."""
+    needed = [Input("below", params={"mark": 3})]
+    top = fake(inputs=lambda params, reference: needed)
+    moody = FakeOperation("moody", inputs=lambda params, reference: [Input("fake")])
+    keys = Keys(tmp_path, top, moody, fake(name="below"))
+    as_task = await keys.digest(name="below", mark=3)
+    options = DecodeOptions()
+    (plain, other) = await keys.keys.of(CONTENT, options, [keys.task(), keys.task("moody")])
+    (of_plain,), (of_other,) = plain.inputs, other.inputs
+    assert of_plain.key is not None and of_plain.key.digest == as_task
+    assert of_plain.task.operation.name == "below"
+    assert other.key is None and other.may_be_known
+    assert of_other.key is not None and plain.key is not None
+    assert of_other.key.digest == plain.key.digest
+    assert [one.key and one.key.digest for one in of_other.inputs] == [as_task]
+    (alone,) = await keys.keys.of(CONTENT, options, [keys.task("below", mark=3)])
+    assert alone.inputs == ()
+
+
+async def test_an_input_without_a_key_leaves_the_others_theirs(tmp_path: Path) -> None:
+    needed = [Input("moody"), Input("below")]
+    top = fake(inputs=lambda params, reference: needed)
+    keys = Keys(tmp_path, top, fake(name="below"), FakeOperation("moody"))
+    (task,) = await keys.keys.of(CONTENT, DecodeOptions(), [keys.task()])
+    assert task.key is None and task.may_be_known
+    moody, below = task.inputs
+    assert moody.key is None and not moody.may_be_known
+    assert below.key is not None
 
 
 async def test_a_reference_counts_by_its_digest(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from opsin.core.engine.batch_size import BatchSize, BatchSizes
+from opsin.core.engine.batch_size import BatchSize, BatchSizes, LearnedSizes
 
 
 def work(size: BatchSize, cost: Callable[[int], float], batches: int, waiting: int = 999) -> int:
@@ -113,6 +113,28 @@ def test_each_shape_has_a_size_of_its_own_and_only_some_are_remembered() -> None
     for shape in range(200):
         sizes.of(shape)
     assert sizes.of((1, 2)).limit == 16  # forgotten
+
+
+def test_what_was_learned_holds_for_the_next_runner_of_its_kind() -> None:
+    learned = LearnedSizes()
+    sizes = learned.of("first weights", 16)
+    assert work(sizes.of((1, 2)), lambda count: 0.1 * count, 100) == 1
+    again = learned.of("first weights", 16)
+    assert (again.of((1, 2)).limit, again.of((2, 1)).limit, again.largest) == (1, 16, 16)
+    # Its first batch sets up the device again, and is no measure again.
+    again.of((1, 2)).ran(1, 60.0)
+    assert again.of((1, 2)).seconds(1) == pytest.approx(0.1)
+    assert learned.of("other weights", 16).of((1, 2)).limit == 16
+    assert learned.of("first weights", 32).of((1, 2)).limit == 32
+
+
+def test_only_some_kinds_of_runners_are_remembered() -> None:
+    learned = LearnedSizes()
+    learned.of(0, 16).of(None).refused(16)
+    for kind in range(1, 100):
+        learned.of(kind, 16)
+    assert learned.of(99, 16) is learned.of(99, 16)
+    assert learned.of(0, 16).of(None).limit == 16
 
 
 def test_a_key_that_cannot_be_hashed_is_the_plugins_error() -> None:

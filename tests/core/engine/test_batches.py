@@ -103,14 +103,24 @@ async def test_a_light_runner_gathers_batches_as_well(workbench: MakeWorkbench) 
 async def test_a_backlog_of_one_operation_does_not_hold_up_another(
     workbench: MakeWorkbench,
 ) -> None:
-    slow = FakeOperation("slow", Script(max_batch=1, latency=0.01))
+    permits = threading.Semaphore(2)
+
+    def permitted(item: Item[Any]) -> None:
+        assert permits.acquire(timeout=20)
+
+    slow = FakeOperation("slow", Script(max_batch=1, fails=permitted))
     quick = FakeOperation("quick")
     bench = workbench(slow, quick)
-    backlog = bench.begin(*(bench.task("slow", mark=n) for n in range(50)))
-    await until(lambda: len(slow.script.marks) >= 2)
     await bench.run(bench.task("quick"))
-    assert len(slow.script.marks) < 25
-    assert not backlog.done()
+    backlog = bench.begin(*(bench.task("slow", mark=n) for n in range(50)))
+    await until(lambda: len(slow.script.marks) == 3)  # the third is running
+    request = bench.begin(bench.task("quick"))
+    await bench.queued(1, "operation 'quick'")
+    permits.release()
+    async with asyncio.timeout(20):
+        await request  # though no other slow one may run
+    assert len(slow.script.marks) <= 4 and not backlog.done()
+    permits.release(50)
     await backlog
 
 
@@ -153,7 +163,7 @@ class Incomparable:
     def __eq__(self, other: object) -> bool:
         raise RuntimeError("cannot be compared")
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # what Python does for a class with __eq__
 
 
 async def test_preparing_goes_wrong_for_one_item_only(workbench: MakeWorkbench) -> None:

@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 
 from opsin.core.contract import Item, Params
+from opsin.core.engine.batch_size import BatchSizes
 from opsin.core.engine.batching import FairShare, RunnerQueue, Ticket, deliver
 from opsin.core.engine.loading import LoadedRunner
 from opsin.core.errors import OpsinError
@@ -27,7 +28,8 @@ class Caller:
 
 def queue(max_batch: int = 4, ahead: int = 0) -> RunnerQueue:
     runner = Plain(lambda batch: batch, max_batch)
-    return RunnerQueue(LoadedRunner("operation 'x'", runner, "cpu", (), True), ahead)
+    loaded = LoadedRunner("operation 'x'", runner, "cpu", (), True)
+    return RunnerQueue(loaded, BatchSizes(runner.max_batch), ahead)
 
 
 def ticket(name: str, caller: Caller | None = None, now: float = 0.0) -> Ticket:

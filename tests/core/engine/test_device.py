@@ -14,13 +14,13 @@ from tests.core.engine.workbench import host_of
 
 def fake_torch(devices: int) -> types.ModuleType:
     torch = types.ModuleType("torch")
-    torch.emptied = 0  # type: ignore[attr-defined]
+    torch.emptied = 0  # type: ignore[attr-defined]  # a module made here
 
     def empty_cache() -> None:
-        torch.emptied += 1  # type: ignore[attr-defined]
+        torch.emptied += 1  # type: ignore[attr-defined]  # as above
         raise RuntimeError("CUDA error: the device is lost")
 
-    torch.cuda = types.SimpleNamespace(  # type: ignore[attr-defined]
+    torch.cuda = types.SimpleNamespace(  # type: ignore[attr-defined]  # as above
         is_available=lambda: devices > 0, device_count=lambda: devices, empty_cache=empty_cache
     )
     return torch

@@ -80,5 +80,9 @@ def test_out_of_memory_is_told_by_name() -> None:
     assert is_out_of_memory(OutOfMemoryError())
     assert is_out_of_memory(ArrayMemoryError())
     assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: ..."))
+    assert is_out_of_memory(RuntimeError("CUDA error: out of memory\nCUDA kernel errors might"))
+    assert is_out_of_memory(
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+    )
     assert not is_out_of_memory(RuntimeError("shape"))
     assert not is_out_of_memory(ValueError("can't allocate memory"))

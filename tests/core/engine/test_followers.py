@@ -83,7 +83,7 @@ async def test_a_listener_that_raises_fails_its_own_request_alone(
     with pytest.raises(OperationFailed, match="ZeroDivisionError"):
         await bench.run(bench.task(), bench.task(mark=1), on_outcome=broken)
     await bench.run(bench.task())
-    assert bench.engine._admission.accepted == 0
+    assert bench.engine._requests.admission.accepted == 0
 
 
 # --- text as it is written ------------------------------------------------------------------------

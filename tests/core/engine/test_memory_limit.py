@@ -64,7 +64,7 @@ def test_the_machine_is_what_the_container_may_use(
 
 def test_a_cuda_device_is_asked_through_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     torch = types.ModuleType("torch")
-    torch.cuda = types.SimpleNamespace(  # type: ignore[attr-defined]
+    torch.cuda = types.SimpleNamespace(  # type: ignore[attr-defined]  # a module made here
         get_device_properties=lambda name: types.SimpleNamespace(
             total_memory={"cuda:1": 10_000}[name]
         ),

@@ -101,6 +101,7 @@ async def test_it_is_json(workbench: MakeWorkbench) -> None:
         ],
         "batch_size": 1,
         "cached": False,
+        "inputs_reused": False,
     }
     assert Provenance.from_json({**told, "timings_ms": {}, "analysis": "nothing of it"}) == replace(
         outcome.provenance, timings=Timings()

@@ -75,10 +75,10 @@ async def test_who_began_the_search_may_leave(workbench: MakeWorkbench, stays: b
     second = asyncio.create_task(run(bench, mark=2))
     counts = bench.engine.regions.counts
     await until(lambda: counts.shared == 1)
-    for asked in (first,) if stays else (first, second):
+    leaving = (first,) if stays else (first, second)
+    for asked in leaving:
         asked.cancel()
-    await asyncio.gather(first, return_exceptions=True)
-    await asyncio.sleep(0.01)
+    await asyncio.gather(*leaving, return_exceptions=True)
     later = asyncio.create_task(run(bench, mark=3))
     await until(lambda: counts.misses + counts.shared == 4)
     person.script.running.open()
@@ -110,7 +110,7 @@ async def test_a_region_counts_for_the_weights_that_found_it(workbench: MakeWork
     assert searches(person) == 1
     assert first.provenance.models == again.provenance.models
     assert [used.role for used in again.provenance.models] == ["person"]
-    slot = bench.engine.finder(PERSON)
+    slot = bench.engine.runners.finder(PERSON)
     assert slot is not None and slot.queue is not None
     loaded = slot.queue.loaded
     object.__setattr__(loaded, "models", ())  # as if others had been loaded meanwhile

@@ -66,7 +66,7 @@ async def test_the_model_outlives_one_of_them(workbench: MakeWorkbench, tmp_path
     bench = workbench(one, two, device_memory="500kB", pinned=["two"])
     for name in ("one", "two"):
         await bench.run(bench.task(name))
-    for slot in bench.engine._slots.values():
+    for slot in bench.engine.runners:
         if slot.loadable is one:
             assert slot.evict()
     await until(lambda: one.script.closes == 1)

@@ -36,12 +36,18 @@ async def test_a_picture_is_kept_for_the_next_asker(
 ) -> None:
     operation = FakeOperation()
     bench = workbench(operation, picture_cache=10 * SIZE)
-    first, again = await run(bench), await run(bench)
+    decodes.go.clear()
+    asking = asyncio.create_task(run(bench))
+    await until(lambda: len(decodes.calls) == 1)
+    await asyncio.sleep(0.2)
+    decodes.go.set()
+    first, again = await asking, await run(bench)
     assert first.info == again.info
     assert len(decodes.calls) == 1
     seen = [item.picture for batch in operation.script.batches for item in batch]
     assert seen[0] is seen[1]
-    assert again.outcomes[0].provenance.timings.decode < 1
+    decode = [analyzed.outcomes[0].provenance.timings.decode for analyzed in (first, again)]
+    assert decode[1] < 200 <= decode[0]
     await run(bench, options=DecodeOptions(apply_orientation=False))
     await run(bench, "b")
     await run(bench, None)

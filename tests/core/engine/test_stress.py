@@ -138,7 +138,9 @@ class Crowd:
 async def test_everyone_gets_exactly_the_answer_that_is_theirs(
     workbench: MakeWorkbench, seed: int
 ) -> None:
-    bench = workbench(*fakes(seed), queue_limit=400, load_pause=0.01, picture_memory=20_000)
+    bench = workbench(
+        *fakes(seed), queue_limit=400, load_pause=0.01, picture_memory=20_000, cpu_threads=4
+    )
     crowd = Crowd(bench, seed)
     async with asyncio.timeout(60):
         for _ in range(4):
@@ -147,8 +149,8 @@ async def test_everyone_gets_exactly_the_answer_that_is_theirs(
     assert sum(crowd.answers[kind] for kind in kinds) == 400
     assert crowd.answers["success"] and crowd.answers["error"] and crowd.answers["skipped"]
     engine: Any = bench.engine
-    assert engine._admission.accepted == 0
-    assert engine._requests == set()
+    assert engine._requests.admission.accepted == 0
+    assert not engine._requests.are_open
     assert engine._decoder._used == 0
     for statistics in engine.statistics():
         assert statistics.queued <= 4  # what a thread may still be preparing for those who left

@@ -83,7 +83,7 @@ async def test_one_vector_a_text_in_their_order(workbench: MakeWorkbench) -> Non
     assert [e.vector for e in found] == [(1, 1), (3, 1), (0, 1), (2, 1), (1, 1)]
     assert await bench.engine.embed_texts("fake", []) == []
     assert sorted(texts(embedder)) == ["", "a", "a", "bbb", "cc"]
-    assert bench.engine._admission.accepted == 0
+    assert bench.engine._requests.admission.accepted == 0
     (statistics,) = bench.engine.statistics()
     assert (statistics.name, statistics.items) == ("text embedder 'fake_texts'", 5)
 
@@ -132,7 +132,7 @@ async def test_what_cannot_be_embedded_is_an_error_for_all_the_texts(
     with pytest.raises(OperationFailed, match="gave a str where an Embedding was expected"):
         await bench.engine.embed_texts("fake", ["junk"])
     assert len(await bench.engine.embed_texts("fake", ["good"])) == 1
-    assert bench.engine._admission.accepted == 0
+    assert bench.engine._requests.admission.accepted == 0
 
 
 async def test_operations_without_an_embedder(workbench: MakeWorkbench) -> None:
@@ -172,13 +172,13 @@ async def test_texts_are_let_in_and_turned_away_like_pictures(workbench: MakeWor
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert engine._admission.accepted == 1
+    assert engine._requests.admission.accepted == 1
     with pytest.raises(DeadlineExceeded):
         deadline = asyncio.get_running_loop().time() + 0.02
         await engine.embed_texts("fake", ["late"], deadline=deadline)
     embedder.script.running.open()
     await first
-    assert engine._admission.accepted == 0
+    assert engine._requests.admission.accepted == 0
     await engine.embed_texts("fake", ["last"])
     # Those who had left or came too late were not run.
     assert texts(embedder) == ["running", "last"]

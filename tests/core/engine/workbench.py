@@ -93,7 +93,7 @@ class Workbench:
         """Wait until so many items wait for the runner, and no thread is preparing any."""
 
         def settled() -> bool:
-            queues = [slot.queue for slot in self.engine._slots.values() if slot.queue]
+            queues = [slot.queue for slot in self.engine.runners if slot.queue]
             preparing = sum(queue.in_preparation for queue in queues)
             return self.statistics(name).queued == items and not preparing
 

@@ -149,7 +149,7 @@ async def test_a_cancelled_analysis_makes_room_without_waiting_for_its_runner(
             await script.running.arrival()
             await parts.use_cases.analyses.cancel(principal, stuck.id)
             asked = await ask(parts, principal, image, "quick")
-            await until_all(parts, principal, asked, seconds=5)
+            await until_all(parts, principal, asked)
             script.running.open()
 
 
@@ -159,9 +159,10 @@ async def test_a_cancelled_analysis_makes_room_without_waiting_for_its_runner(
 async def test_a_slow_analysis_is_not_taken_by_another_worker(
     settings: Settings, any_database_url: str
 ) -> None:
-    """It takes four leases; both workers look for lost work all the while."""
-    script = Script(latency=2.0)
-    changes = {"database_url": any_database_url, "lease_seconds": 0.5}
+    """It takes two leases; both workers look for lost work all the while."""
+    script = Script()
+    lease = 2.0  # renewed after a third of it, which a busy machine can be late for
+    changes = {"database_url": any_database_url, "lease_seconds": lease}
     operation = FakeOperation(script=script)
     async with (
         house_of(settings, operation, **changes) as one,
@@ -170,7 +171,11 @@ async def test_a_slow_analysis_is_not_taken_by_another_worker(
         principal = await one.use_cases.access.local()
         image = await add_image(one, principal)
         asked = await ask(one, principal, image, "fake", count=2)
+        script.running.close()
         async with working(one, two):
+            await script.running.arrival()
+            await asyncio.sleep(2 * lease)
+            script.running.open()
             await until_all(one, principal, asked)
         assert sum(len(batch) for batch in script.batches) == 2
         assert {a.attempts for a in await found(one, principal, asked)} == {1}
@@ -224,7 +229,7 @@ async def test_a_shutdown_gives_work_back_at_once_and_uncounted(
         async with working(parts):
             await held.arrival()
             started = time.monotonic()
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 15, "the runner is held for 30"
         for analysis in await found(parts, principal, asked):
             assert (analysis.status, analysis.attempts) == (QUEUED, 0)
             assert (analysis.error_code, analysis.error_message) == (None, None)

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import pairwise
-from threading import Semaphore
+from threading import Event, Semaphore
 from typing import Any
 
 import pytest
@@ -36,10 +36,14 @@ class Writing:
         self.words: Sequence[str] = ("a", "grey", "whale")
         self.permits: Semaphore | None = Semaphore(0)
         self.pause = 0.0
+        self.enough = Event()
+        """Has it come to its end."""
         self.told_apart: Callable[[Item[Any]], str] = lambda item: ""
 
     def write(self, batch: Sequence[Item[Any]]) -> None:
         for number in range(len(self.words)):
+            if self.enough.is_set():
+                return
             if self.permits is not None:
                 assert self.permits.acquire(timeout=PERMITTED_SECONDS)
             time.sleep(self.pause)
@@ -122,11 +126,19 @@ async def test_a_fast_writer_is_told_of_now_and_then(
     parts: Parts, principal: Principal, image: Image, writing: Writing
 ) -> None:
     writing.permits, writing.pause = None, 0.002
-    writing.words = [str(number) for number in range(500)]
+    writing.words = [str(number) for number in range(5000)]
     writing.told_apart = lambda item: f"{item.params.mark}: "
     one, two = [(await ask(parts, principal, image, "write", mark=mark))[0] for mark in (1, 2)]
+
+    async def were_told() -> bool:
+        database = parts.use_cases.database
+        return all([len(await texts_of(database, analysis)) >= 2 for analysis in (one, two)])
+
     started = time.monotonic()
-    assert await parts.worker.drain() == 2
+    draining = asyncio.create_task(parts.worker.drain())
+    await until(were_told)
+    writing.enough.set()
+    assert await draining == 2
     seconds = time.monotonic() - started
     for mark, analysis in enumerate((one, two), start=1):
         texts = await texts_of(parts.use_cases.database, analysis)
@@ -176,9 +188,14 @@ async def test_whose_lease_is_lost_tells_nothing(
 async def test_a_text_that_no_database_takes_is_made_storable(
     parts: Parts, principal: Principal, image: Image, writing: Writing
 ) -> None:
-    writing.words, writing.permits, writing.pause = ["a\x00b\ud800", "c"], None, 0.4
+    writing.words = ["a\x00b\ud800", "c"]
     (analysis,) = await ask(parts, principal, image, "write")
-    await parts.worker.drain()
+    assert writing.permits is not None
+    async with working(parts):
+        writing.permits.release()
+        await until_told(parts, analysis, 1)
+        writing.permits.release()
+        await until_all(parts, principal, [analysis])
     assert (await texts_of(parts.use_cases.database, analysis))[0] == "ab?"
 
 
