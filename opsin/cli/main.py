@@ -13,6 +13,7 @@ from opsin.cli import (
     classifiers,
     db,
     demo,
+    export,
     galleries,
     keys,
     logs,
@@ -39,6 +40,7 @@ app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("analyze")(analyze.analyze)
 app.command("calibrate")(calibrate.calibrate)
+app.command("export")(export.export)
 app.command("operations")(operations.operations)
 app.command("worker")(worker_command.worker)
 app.add_typer(models.app, name="models")

@@ -1,14 +1,26 @@
 """What every database keeps as it is: JSON's types, finite numbers, whole characters, no NUL."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
+import orjson
+
 from opsin.core.errors import InvalidInput
+from opsin.storage.json_text import dump_json
 
 MAX_DEPTH = 200
 """Of lists and objects in each other; the JSON functions of databases stop at some hundreds."""
 
 
+# Of what orjson writes beyond JSON, UUIDs and enums are left; they become their texts.
+_NOTHING_BUT_JSON = (
+    orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+)
+_ADDED = 254 - MAX_DEPTH  # orjson goes 254 deep
+_NEW_LINE = orjson.Fragment(b"\n")
 _LARGEST = int(sys.float_info.max)  # what lies beyond, most readers of JSON call infinite
 
 
@@ -17,6 +29,34 @@ def check_json(value: Any, what: str) -> None:
     reason = _reason(value, MAX_DEPTH)
     if reason is not None:
         raise InvalidInput(f"{what}: {reason}")
+
+
+def storable_json(value: Any, what: str) -> str:
+    """The value as JSON text to store, tuples as lists; otherwise raises as `check_json` does."""
+    texts = quick_json([value])
+    if texts is not None:
+        return texts[0]
+    check_json(value, what)
+    return dump_json(value)
+
+
+def quick_json(values: Sequence[Any]) -> list[str] | None:
+    """The JSON texts of values in all of which nothing is unusual; None if one leaves a doubt.
+
+    Only their texts are looked at, which takes a tenth of the time of looking at each part.
+    """
+    between: list[Any] = [_NEW_LINE] * (2 * len(values) - 1)
+    between[::2] = values
+    try:
+        # At once: thousands of small texts keep the allocator busier than anything else.
+        text = orjson.dumps(_deepened(between), option=_NOTHING_BUT_JSON)
+    except TypeError:  # too deep, a large number, half a character, no JSON at all
+        return None
+    # orjson writes `null` for numbers that are not finite, and NULs by their number.
+    if b"null" in text or b"\\u0000" in text:
+        return None
+    # No JSON text has a line break of its own here: orjson writes them as `\\n`.
+    return text[_ADDED:-_ADDED].decode().split(",\n,") if values else []
 
 
 def is_storable_text(text: str) -> bool:
@@ -31,6 +71,13 @@ def storable_text(text: str) -> str:
     if is_storable_text(text):
         return text
     return text.replace("\x00", "").encode(errors="replace").decode()
+
+
+def _deepened(values: list[Any]) -> list[Any]:
+    """In so many lists that what is nested too deeply is so for orjson too."""
+    for _ in range(_ADDED - 1):
+        values = [values]
+    return values
 
 
 def _reason(value: Any, depth: int) -> str | None:

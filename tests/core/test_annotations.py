@@ -8,6 +8,7 @@ from opsin.assembly import Parts
 from opsin.core.access import Principal
 from opsin.core.analyses import NewExternalAnalysis
 from opsin.core.annotations import LISTING, AnnotationFilter
+from opsin.core.conditions import expressions
 from opsin.core.errors import Conflict, InvalidInput, NotFound, TooLarge
 from opsin.core.pages import PageRequest, read_page
 from opsin.core.records import Analysis, StoredAnnotation
@@ -31,7 +32,7 @@ async def analysis(parts: Parts, principal: Principal) -> Analysis:
 async def stored(
     parts: Parts, analysis: Analysis, wanted: AnnotationFilter | None = None
 ) -> list[StoredAnnotation]:
-    conditions = (wanted or AnnotationFilter()).conditions()
+    conditions = expressions(LISTING.table, (wanted or AnnotationFilter()).conditions())
     own = LISTING.table.c.analysis_id == analysis.id
     async with parts.use_cases.database.read() as connection:
         page = await read_page(connection, LISTING, [own, *conditions], PageRequest(5000))
