@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import UnionType
-from typing import Any
+from typing import Any, Protocol, cast
 
 from graphql import GraphQLError
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
@@ -14,6 +14,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
 )
 
 from opsin.core.errors import Overloaded
+from opsin.graphql.trusted_documents import TrustedDocuments
 
 MOST_OPERATIONS = 100
 """At once on one socket."""
@@ -23,7 +24,11 @@ _TYPES: dict[str, dict[str, type | UnionType]] = {
     "subscribe": {"id": str, "payload": dict},
     "complete": {"id": str},
 }
-_REQUEST = {"query": str, "variables": dict | None, "operationName": str | None}
+_REQUEST: dict[str, type | UnionType] = {
+    "query": str | None,  # none where a document is asked for by its id
+    "variables": dict | None,
+    "operationName": str | None,
+}
 
 
 def _is_well_formed(message: Any) -> bool:
@@ -41,6 +46,19 @@ def _have(values: dict[str, Any], types: Mapping[str, type | UnionType]) -> bool
     return all(isinstance(values.get(name), kind) for name, kind in types.items())
 
 
+class TrustingView(Protocol):
+    """What a socket asks of the view beside what Strawberry wants of it."""
+
+    trusted: TrustedDocuments
+
+
+def _too_many() -> GraphQLError:
+    return GraphQLError(
+        f"At most {MOST_OPERATIONS} operations may run at once on one socket",
+        extensions={"code": Overloaded.code, "retryAfter": 1.0},
+    )
+
+
 class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
     """One socket; an error of one operation leaves the others running."""
 
@@ -51,16 +69,21 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
             await self.handle_invalid_message("Failed to parse message")
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
-        if self.connection_acknowledged and len(self.operations) >= MOST_OPERATIONS:
-            await self._refuse(message["id"])
-        else:
-            await super().handle_subscribe(message)
+        if not self.connection_acknowledged:
+            await super().handle_subscribe(message)  # which closes the socket
+            return
+        if len(self.operations) >= MOST_OPERATIONS:
+            await self._refuse(message["id"], _too_many())
+            return
+        try:
+            query = cast(TrustingView, self.view).trusted.text(message["payload"])
+        except GraphQLError as error:
+            await self._refuse(message["id"], error)
+            return
+        message["payload"]["query"] = query or ""
+        await super().handle_subscribe(message)
 
-    async def _refuse(self, operation_id: str) -> None:
-        error = GraphQLError(
-            f"At most {MOST_OPERATIONS} operations may run at once on one socket",
-            extensions={"code": Overloaded.code, "retryAfter": 1.0},
-        )
+    async def _refuse(self, operation_id: str, error: GraphQLError) -> None:
         await self.send_message({"id": operation_id, "type": "error", "payload": [error.formatted]})
 
     @staticmethod

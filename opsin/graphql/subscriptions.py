@@ -1,12 +1,15 @@
 """Following analyses: missed events first, then live ones, each exactly once."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from enum import Enum
+from typing import Self
 
 import strawberry
 
+from opsin.core.events import RESYNC
 from opsin.core.lifecycle import AnalysisStatus
+from opsin.core.patience import patiently
 from opsin.graphql.analyses import Analysis
 from opsin.graphql.context import Context, Info
 from opsin.graphql.scalars import Cursor
@@ -23,24 +26,46 @@ class AnalysisEventKind(Enum):
     FAILED = "analysis.failed"
     CANCELLED = "analysis.cancelled"
     ANNOTATED = "analysis.annotated"
+    RESYNC = strawberry.enum_value(
+        RESYNC,
+        description=(
+            "You read too slowly and are far behind. What you missed is replayed from `cursor` on; "
+            "to skip it instead, end this, read the state anew, and follow from `eventCursor`."
+        ),
+    )
 
 
-_KINDS = tuple(kind.value for kind in AnalysisEventKind)
+_KINDS = tuple(kind.value for kind in AnalysisEventKind if kind.value != RESYNC)
 
 
-@strawberry.type(description="One line of the event log that tells of an analysis.")
+@strawberry.type(description="One line of the event log that tells of an analysis, or RESYNC.")
 class AnalysisEvent:
     cursor: Cursor = strawberry.field(description="Give it as `after` to go on from here.")
     kind: AnalysisEventKind
-    status: AnalysisStatus = strawberry.field(description="As it was when this happened.")
+    status: AnalysisStatus | None = strawberry.field(
+        description="As it was when this happened; null only with RESYNC."
+    )
     text: str | None = strawberry.field(
         description="With PROGRESS: what the operation has written so far, all of it."
     )
     occurred_at: datetime
-    analysis_id: strawberry.ID
+    analysis_id: strawberry.ID | None = strawberry.field(description="Null only with RESYNC.")
     analysis: Analysis | None = strawberry.field(
-        description="As it is now; null when it has been deleted since."
+        description="As it is now; null when it has been deleted since, and with RESYNC."
     )
+
+    @classmethod
+    def of(cls, event: Event, analysis: Analysis | None) -> Self:
+        is_resync = event.kind == RESYNC
+        return cls(
+            cursor=Cursor(event.sequence),
+            kind=AnalysisEventKind(event.kind),
+            status=None if is_resync else AnalysisStatus(event.data["status"]),
+            text=event.data.get("text"),
+            occurred_at=event.created_at,
+            analysis_id=None if is_resync else strawberry.ID(event.analysis_id or ""),
+            analysis=analysis,
+        )
 
 
 @strawberry.type
@@ -56,37 +81,38 @@ class Subscription:
         image_id: strawberry.ID | None = None,
         analysis_id: strawberry.ID | None = None,
     ) -> AsyncIterator[AnalysisEvent]:
+        # Most who follow never come here: `shared_events` answers all who ask for the same at once.
         context = info.context
-        wanted = EventFilter(
-            context.principal.company_id,
-            kinds=_KINDS,
-            dataset_id=_filter_id(dataset_id),
-            image_id=_filter_id(image_id),
-            analysis_id=_filter_id(analysis_id),
-        )
+        wanted = wanted_events(context, dataset_id, image_id, analysis_id)
         async for events in context.use_cases.events.follow(wanted, after=after):
-            await context.confirm()
-            for event in await _with_analyses(context, events):
+            await patiently(context.confirm)
+            for event in await with_analyses(context, events):
                 context.forget()
                 yield event
 
 
-async def _with_analyses(context: Context, events: list[Event]) -> list[AnalysisEvent]:
+def wanted_events(
+    context: Context,
+    dataset_id: str | None = None,
+    image_id: str | None = None,
+    analysis_id: str | None = None,
+) -> EventFilter:
+    """What the caller follows, of their own company."""
+    return EventFilter(
+        context.principal.company_id,
+        kinds=_KINDS,
+        dataset_id=_filter_id(dataset_id),
+        image_id=_filter_id(image_id),
+        analysis_id=_filter_id(analysis_id),
+    )
+
+
+async def with_analyses(context: Context, events: Sequence[Event]) -> list[AnalysisEvent]:
     """The events with their analyses, read in one statement."""
     ids = {event.analysis_id for event in events if event.analysis_id is not None}
     found = await context.use_cases.analyses.find_many(context.principal, sorted(ids))
-    return [
-        AnalysisEvent(
-            cursor=Cursor(event.sequence),
-            kind=AnalysisEventKind(event.kind),
-            status=AnalysisStatus(event.data["status"]),
-            text=event.data.get("text"),
-            occurred_at=event.created_at,
-            analysis_id=strawberry.ID(event.analysis_id or ""),
-            analysis=Analysis.of(found[event.analysis_id]) if event.analysis_id in found else None,
-        )
-        for event in events
-    ]
+    analyses = {identity: Analysis.of(record) for identity, record in found.items()}
+    return [AnalysisEvent.of(event, analyses.get(event.analysis_id or "")) for event in events]
 
 
 def _filter_id(identity: str | None) -> str | None:

@@ -1,19 +1,40 @@
 """The append-only event log: what happened, in the order in which it was committed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Select, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from opsin.storage.json_text import dump_json
 from opsin.storage.tables import events
 
 # Sequence numbers are drawn before the commit, so on PostgreSQL two writers could commit theirs in
 # the other order and a reader that had seen the higher would never see the lower.  Whoever appends
 # holds this lock from the append, the last statement of the transaction, to its commit.
 _APPEND_LOCK = 0x6F7073696E
+
+CHANNEL = "opsin_events"
+"""Where PostgreSQL tells other processes of a commit: the position of its last event, no more."""
+
+_LOCK = text("SELECT pg_advisory_xact_lock(:key)")
+# One statement, because all other writers wait for its end.  PostgreSQL delivers the notification
+# with the commit, and never without it.
+_APPEND_AND_TELL = text(
+    """WITH told AS (
+         INSERT INTO events
+           (kind, company_id, dataset_id, image_id, analysis_id, data, created_at)
+         SELECT kind, company_id, dataset_id, image_id, analysis_id, data,
+           CAST(:created_at AS timestamptz)
+         FROM ROWS FROM (json_to_recordset(CAST(CAST(:rows AS text) AS json)) AS (
+           kind text, company_id uuid, dataset_id uuid, image_id uuid, analysis_id uuid, data json
+         )) WITH ORDINALITY
+         ORDER BY ordinality
+         RETURNING sequence)
+       SELECT pg_notify(:channel, CAST(max(sequence) AS text)) FROM told"""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +49,12 @@ class NewEvent:
     data: dict[str, Any] = field(default_factory=dict)
 
 
+_COLUMNS = tuple(member.name for member in fields(NewEvent))
+
+
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events a reader wants; None means any."""
+    """Which events of a company a reader wants; None means any."""
 
     company_id: str
     kinds: tuple[str, ...] | None = None
@@ -56,35 +80,39 @@ class Event:
 async def append_events(connection: AsyncConnection, new: Sequence[NewEvent]) -> None:
     """Write `new` in order; must be the last statement before the commit."""
     if connection.dialect.name == "postgresql":
-        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _APPEND_LOCK})
-    now = datetime.now(UTC)
-    rows = [
-        {
-            "kind": event.kind,
-            "company_id": event.company_id,
-            "dataset_id": event.dataset_id,
-            "image_id": event.image_id,
-            "analysis_id": event.analysis_id,
-            "data": event.data,
-            "created_at": now,
+        await connection.execute(_LOCK, {"key": _APPEND_LOCK})
+        values = {
+            "rows": dump_json([_columns(event) for event in new]),
+            "created_at": datetime.now(UTC),
+            "channel": CHANNEL,
         }
-        for event in new
-    ]
-    await connection.execute(insert(events), rows)
+        await connection.execute(_APPEND_AND_TELL, values)
+    else:
+        now = datetime.now(UTC)
+        rows = [_columns(event) | {"created_at": now} for event in new]
+        await connection.execute(insert(events), rows)
+
+
+def _columns(event: NewEvent) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in _COLUMNS}
 
 
 async def read_events(
-    connection: AsyncConnection, wanted: EventFilter, *, after: int, limit: int
+    connection: AsyncConnection, wanted: EventFilter | None, *, after: int, limit: int
 ) -> list[Event]:
-    """Up to `limit` events past position `after`, oldest first."""
-    statement = _matching(select(events), wanted).where(events.c.sequence > after)
+    """Up to `limit` events past position `after`, oldest first; without `wanted`, of everybody."""
+    statement = select(events) if wanted is None else _matching(select(events), wanted)
+    statement = statement.where(events.c.sequence > after)
     rows = await connection.execute(statement.order_by(events.c.sequence).limit(limit))
     return [Event(**row) for row in rows.mappings()]
 
 
-async def last_position(connection: AsyncConnection) -> int:
-    """The position of the newest committed event; 0 for an empty log."""
-    return (await connection.execute(select(func.max(events.c.sequence)))).scalar() or 0
+async def last_position(connection: AsyncConnection, company_id: str | None = None) -> int:
+    """The position of the newest committed event, of all or of one company; 0 without any."""
+    last = select(func.max(events.c.sequence))
+    if company_id is not None:
+        last = last.where(events.c.company_id == company_id)
+    return (await connection.execute(last)).scalar() or 0
 
 
 def _matching(statement: Select[Any], wanted: EventFilter) -> Select[Any]:

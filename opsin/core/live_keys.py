@@ -1,0 +1,37 @@
+"""The keys of callers who stay connected: one question to the database for all who ask at once."""
+
+import asyncio
+from collections.abc import Sequence
+
+from sqlalchemy import select
+
+from opsin.core.gathering import Gathering
+from opsin.storage.database import Database
+from opsin.storage.tables import api_keys
+
+_AT_ONCE = 500
+
+
+class LiveKeys:
+    """Says whether a key holds now, in one statement for all who follow the log."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._asked: Gathering[str, bool] = Gathering(self._hold)
+
+    async def holds(self, key_id: str) -> bool:
+        """False once the key is revoked or deleted; never an answer from before the question."""
+        return await asyncio.shield(self._asked.ask(key_id, key_id))
+
+    async def _hold(self, key_ids: Sequence[str]) -> list[bool]:
+        valid: set[str] = set()
+        async with self._database.read() as connection:
+            for start in range(0, len(key_ids), _AT_ONCE):
+                some = key_ids[start : start + _AT_ONCE]
+                rows = await connection.execute(
+                    select(api_keys.c.id).where(
+                        api_keys.c.id.in_(some), api_keys.c.revoked_at.is_(None)
+                    )
+                )
+                valid.update(rows.scalars())
+        return [key_id in valid for key_id in key_ids]
