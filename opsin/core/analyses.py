@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from opsin.core import lifecycle
 from opsin.core.access import Principal
+from opsin.core.conditions import Condition, among, at_least, below, equal, has_id
 from opsin.core.datasets import require_text
 from opsin.core.engine import Task
 from opsin.core.errors import Conflict, InvalidInput, NotFound, TooLarge
@@ -46,25 +47,20 @@ class AnalysisFilter:
     created_from: datetime | None = None
     created_before: datetime | None = None
 
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """As SQL; an id that is none matches nothing."""
-        c = analyses.c
-        equal: dict[str, Any] = {
-            name: getattr(self, name)
-            for name in ("operation", "model_name", "model_version", "external")
-            if getattr(self, name) is not None
-        }
-        found: list[ColumnElement[bool]] = [c[name] == value for name, value in equal.items()]
-        for name in ("dataset_id", "image_id"):
-            if (value := getattr(self, name)) is not None:
-                found.append(c[name] == canonical_id(value))
-        if self.status is not None:
-            found.append(c.status.in_([status.value for status in self.status]))
-        if self.created_from is not None:
-            found.append(c.created_at >= self.created_from)
-        if self.created_before is not None:
-            found.append(c.created_at < self.created_before)
-        return found
+    def conditions(self) -> tuple[Condition, ...]:
+        """An id that is none matches nothing."""
+        status = None if self.status is None else [status.value for status in self.status]
+        return (
+            *among("status", status),
+            *equal("operation", self.operation),
+            *equal("model_name", self.model_name),
+            *equal("model_version", self.model_version),
+            *has_id("dataset_id", self.dataset_id),
+            *has_id("image_id", self.image_id),
+            *equal("external", self.external),
+            *at_least("created_at", self.created_from),
+            *below("created_at", self.created_before),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,14 @@
 """Keyset pages: which rows come next, for one parent or for many in one statement."""
 
-import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
-import orjson
 from sqlalchemy import Column, ColumnElement, Table, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from opsin.core.conditions import Condition
 from opsin.core.errors import InvalidInput
 from opsin.core.records import columns_of, to_record
 from opsin.storage.ids import canonical_id
@@ -20,7 +18,7 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """By one column that is never null, then by id."""
+    """By the id, or by a time that is never null, and then by id."""
 
     column: str = "id"
     descending: bool = False
@@ -33,6 +31,14 @@ class PageRequest:
     first: int
     after: str | None = None
     order: Order = Order()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is wanted of a list: which rows, and which page of them."""
+
+    request: PageRequest
+    conditions: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,32 +147,33 @@ def _page(records: list[Record], request: PageRequest) -> Page[Record]:
 
 
 def encode_cursor(record: Any, order: Order) -> str:
-    value = getattr(record, order.column)
-    if isinstance(value, datetime):
-        value = value.isoformat()
-    text = orjson.dumps([order.column, order.descending, value, record.id])
-    return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
+    """Where a record lies in this order; compiled reads write the same text in SQL."""
+    if order.column == "id":
+        return f"{cursor_mark(order)}{record.id}"
+    value = getattr(record, order.column).isoformat(timespec="microseconds")
+    return f"{cursor_mark(order)}{value}|{record.id}"
+
+
+def cursor_mark(order: Order) -> str:
+    """How every cursor of this order begins."""
+    return f"{order.column}{'<' if order.descending else '>'}"
 
 
 def decode_cursor(cursor: str, order: Order) -> tuple[Any, str]:
     """The position in `order` that the cursor names; raises InvalidInput for any other text."""
+    mark = cursor_mark(order)
+    value, _, row_id = cursor.removeprefix(mark).rpartition("|")
+    identity = canonical_id(row_id)
     try:
-        padded = cursor.encode() + b"=" * (-len(cursor) % 4)
-        column, descending, value, row_id = orjson.loads(base64.urlsafe_b64decode(padded))
-        if (column, descending) != (order.column, order.descending):
-            raise ValueError("made for another order")
-        if order.column.endswith("_at"):
-            value = datetime.fromisoformat(value)
-            if value.tzinfo is None:
-                raise ValueError("a time without a zone")
-            value = value.astimezone(UTC)
-        elif not isinstance(value, (str, int, float)):
-            raise ValueError("not a position")
-        identity = canonical_id(row_id)
-        if identity is None:
-            raise ValueError("not an id")
-        return value, identity
-    except (ValueError, TypeError, OverflowError, binascii.Error, UnicodeError):
+        if not cursor.startswith(mark) or identity is None or (order.column == "id") != (not value):
+            raise ValueError("a position in another order, or none")
+        if order.column == "id":
+            return identity, identity
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise ValueError("a time without a zone")
+        return moment.astimezone(UTC), identity
+    except (ValueError, OverflowError):
         raise InvalidInput("'after' is not a cursor of this list in this order") from None
 
 

@@ -2,26 +2,36 @@
 
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 from strawberry.scalars import JSON
 
-from opsin.core import analyses as core
 from opsin.core import annotations as core_annotations
 from opsin.core import images as core_images
-from opsin.core import records
 from opsin.core.analyses import AnalysisFilter
 from opsin.core.artifacts import LISTING as ARTIFACTS
 from opsin.core.errors import NotFound
+from opsin.core.exports.request import ExportFormat, TargetKind
 from opsin.core.lifecycle import AnalysisStatus
-from opsin.core.pages import Listing, Order
-from opsin.graphql.annotations import Annotation, AnnotationFilterInput, Artifact
+from opsin.core.pages import Order, Wanted
+from opsin.core.similarity.embeddings import VECTOR
+from opsin.graphql.annotations import (
+    Annotation,
+    AnnotationFilterInput,
+    Artifact,
+    wanted_annotations,
+)
+from opsin.graphql.compiler.rules import Beside, Children, Computed, Items, Parent, Reads
 from opsin.graphql.connections import DEFAULT_PAGE, Connection, Source, page_request
-from opsin.graphql.context import Info
+from opsin.graphql.context import Context, Info
+from opsin.graphql.export_links import DESCRIPTION as EXPORT_DESCRIPTION
+from opsin.graphql.export_links import export_rule, export_url
 from opsin.graphql.given import plain_text
+from opsin.graphql.loaders import MOST_CHILDREN
 from opsin.graphql.nodes import Node
-from opsin.graphql.results import PendingResult, read_result
+from opsin.graphql.results import PendingResult, read_result, shown_result
+from opsin.storage.tables import analyses, embeddings
 
 if TYPE_CHECKING:
     from opsin.graphql.images import Image
@@ -49,36 +59,14 @@ class Analysis(Node):
     started_at: datetime | None
     completed_at: datetime | None
     updated_at: datetime
-    record: strawberry.Private[records.Analysis]
-
-    @classmethod
-    def of(cls, record: records.Analysis) -> Self:
-        return cls(
-            id=strawberry.ID(record.id),
-            operation=record.operation,
-            operation_version=record.operation_version,
-            external=record.external,
-            task_id=record.task_id,
-            model_name=record.model_name,
-            model_version=record.model_version,
-            parameters=_json(record.parameters),
-            status=record.status,
-            priority=record.priority,
-            error_code=record.error_code,
-            error_message=record.error_message,
-            summary=_json(record.summary),
-            provenance=_json(record.provenance),
-            attempts=record.attempts,
-            created_at=record.created_at,
-            started_at=record.started_at,
-            completed_at=record.completed_at,
-            updated_at=record.updated_at,
-            record=record,
-        )
 
     @strawberry.field(description="What the operation found; null until it is COMPLETED.")
     async def result(self, info: Info) -> PendingResult | None:
         return await read_result(info, self.record)
+
+    @strawberry.field(description=EXPORT_DESCRIPTION)
+    def export_url(self, info: Info, format: ExportFormat) -> str:
+        return export_url(TargetKind.ANALYSIS, info.context, self.id, format)
 
     @strawberry.field
     async def image(
@@ -99,13 +87,9 @@ class Analysis(Node):
         after: str | None = None,
         filter: AnnotationFilterInput | None = None,
     ) -> Connection[Annotation]:
-        wanted = filter.to_filter() if filter else core_annotations.AnnotationFilter()
-        source = Source(
-            info.context, core_annotations.LISTING, wanted.conditions(), wanted, self.id
-        )
-        return await Connection[Annotation].read(
-            source, page_request(info, first, after), Annotation.of
-        )
+        wanted = wanted_annotations(info.context, first, after, filter)
+        source = Source(info.context, core_annotations.LISTING, wanted, self.id)
+        return await Connection[Annotation].read(source, Annotation.of)
 
     @strawberry.field
     async def artifacts(self, info: Info) -> list[Artifact]:
@@ -151,21 +135,30 @@ class AnalysisOrder(Enum):
         return Order("id" if column == "CREATED" else "updated_at", direction == "DESC")
 
 
-async def read_analyses(
-    info: Info,
-    first: int,
-    after: str | None,
-    filter: AnalysisFilterInput | None,
-    order_by: AnalysisOrder,
-    listing: Listing[records.Analysis] = core.LISTING,
-    parent_id: str | None = None,
-) -> Connection[Analysis]:
-    """A page of all analyses, or of one parent's."""
-    wanted = filter.to_filter() if filter else AnalysisFilter()
-    source = Source(info.context, listing, wanted.conditions(), wanted, parent_id)
-    request = page_request(info, first, after, order_by.to_order())
-    return await Connection[Analysis].read(source, request, Analysis.of)
+def wanted_analyses(
+    context: Context,
+    first: int = DEFAULT_PAGE,
+    after: str | None = None,
+    filter: AnalysisFilterInput | None = None,
+    order_by: AnalysisOrder = AnalysisOrder.CREATED_ASC,
+) -> Wanted:
+    request = page_request(context, first, after, order_by.to_order())
+    return Wanted(request, filter.to_filter().conditions() if filter else ())
 
 
-def _json(value: dict[str, Any] | None) -> JSON | None:
-    return None if value is None else JSON(value)
+_VECTOR = Beside(
+    embeddings, "vector", {"analysis_id": "id"}, order="analysis_id", only_for=frozenset({VECTOR})
+)
+
+READS = {
+    "Analysis": Reads(
+        analyses,
+        {
+            "result": Computed(("id", "operation", "result_type", "result", _VECTOR), shown_result),
+            "image": Parent("image_id", "Image"),
+            "export_url": export_rule(TargetKind.ANALYSIS),
+            "annotations": Children(core_annotations.LISTING, "Annotation", wanted_annotations),
+            "artifacts": Items(ARTIFACTS, "Artifact", MOST_CHILDREN),
+        },
+    )
+}

@@ -1,18 +1,20 @@
 """Annotations and artifacts as GraphQL shows them."""
 
 from datetime import datetime
-from typing import Self
 
 import strawberry
 from strawberry.scalars import JSON
 
-from opsin.core import records
 from opsin.core.annotations import AnnotationFilter
 from opsin.core.artifacts import LISTING as ARTIFACTS
-from opsin.graphql.context import Info
+from opsin.core.pages import Wanted
+from opsin.graphql.compiler.rules import Beside, Computed, Reads
+from opsin.graphql.connections import DEFAULT_PAGE, page_request
+from opsin.graphql.context import Context, Info
 from opsin.graphql.given import plain_texts
 from opsin.graphql.nodes import Node
 from opsin.graphql.signed_links import signed_link
+from opsin.storage.tables import annotations, artifacts
 
 
 @strawberry.type(description="One finding inside an analysis.")
@@ -28,27 +30,14 @@ class Annotation(Node):
     created_at: datetime
     analysis_id: strawberry.ID
 
-    @classmethod
-    def of(cls, record: records.StoredAnnotation) -> Self:
-        return cls(
-            id=strawberry.ID(record.id),
-            annotation_type=record.annotation_type,
-            class_name=record.class_name,
-            confidence=record.confidence,
-            data=JSON(record.data),
-            storage_path=record.storage_path,
-            ordering=record.ordering,
-            created_at=record.created_at,
-            analysis_id=strawberry.ID(record.analysis_id),
-        )
-
     @strawberry.field(description="Where the artifact's file is, as its own `url` says.")
     async def url(self, info: Info) -> str | None:
         if self.storage_path is None:
             return None
         beside = await info.context.loaders.children(ARTIFACTS, self.analysis_id)
         named = (a for a in beside if a.storage_path == self.storage_path)
-        return next((_url(info, artifact) for artifact in named), None)
+        found = next(named, None)
+        return None if found is None else _url(info.context, found.id, found.stored_at)
 
 
 @strawberry.type(description="A stored binary output of an analysis.")
@@ -59,27 +48,13 @@ class Artifact(Node):
     size_bytes: float | None
     sha256: str | None
     created_at: datetime
-    record: strawberry.Private[records.Artifact]
-
-    @classmethod
-    def of(cls, record: records.Artifact) -> Self:
-        return cls(
-            id=strawberry.ID(record.id),
-            name=record.name,
-            content_type=record.content_type,
-            storage_path=record.storage_path,
-            size_bytes=record.size_bytes,
-            sha256=record.sha256,
-            created_at=record.created_at,
-            record=record,
-        )
 
     @strawberry.field(
         description="Where the file is for the next hours, without further rights; null while it "
         "has not been stored."
     )
     def url(self, info: Info) -> str | None:
-        return _url(info, self.record)
+        return _url(info.context, self.record.id, self.record.stored_at)
 
 
 @strawberry.input(name="AnnotationFilter", description="Every field given must hold.")
@@ -98,7 +73,32 @@ class AnnotationFilterInput:
         )
 
 
-def _url(info: Info, artifact: records.Artifact) -> str | None:
-    if artifact.stored_at is None:
+def wanted_annotations(
+    context: Context,
+    first: int = DEFAULT_PAGE,
+    after: str | None = None,
+    filter: AnnotationFilterInput | None = None,
+) -> Wanted:
+    request = page_request(context, first, after)
+    return Wanted(request, filter.to_filter().conditions() if filter else ())
+
+
+def _url(context: Context, artifact_id: str | None, stored_at: object) -> str | None:
+    if artifact_id is None or stored_at is None:
         return None
-    return signed_link(info, f"/artifacts/{artifact.id}/content")
+    return signed_link(context, f"/artifacts/{artifact_id}/content")
+
+
+def _of_its_artifact(column: str) -> Beside:
+    """A column of the artifact that an annotation names."""
+    match = {"analysis_id": "analysis_id", "storage_path": "storage_path"}
+    return Beside(artifacts, column, match, order="id")
+
+
+READS = {
+    "Annotation": Reads(
+        annotations,
+        {"url": Computed((_of_its_artifact("id"), _of_its_artifact("stored_at")), _url)},
+    ),
+    "Artifact": Reads(artifacts, {"url": Computed(("id", "stored_at"), _url)}),
+}

@@ -1,24 +1,24 @@
 """Collections, their members and their classifiers as GraphQL shows them."""
 
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 import strawberry
-from sqlalchemy import ColumnElement
 from strawberry.scalars import JSON
 
 from opsin.core import images as core_images
-from opsin.core import records
 from opsin.core.collections import collections as core
 from opsin.core.collections.inputs import CollectionInput as CoreInput
-from opsin.core.pages import Order
+from opsin.core.conditions import Condition, equal
+from opsin.core.pages import Order, Wanted
+from opsin.graphql.compiler.rules import Children, Computed, Parent, Reads
 from opsin.graphql.connections import DEFAULT_PAGE, Connection, Source, page_request
-from opsin.graphql.context import Info
+from opsin.graphql.context import Context, Info
 from opsin.graphql.given import plain_text
 from opsin.graphql.images import Image
 from opsin.graphql.nodes import Node
 from opsin.graphql.targets import FaceContext, Target
-from opsin.storage.tables import collection_members
+from opsin.storage.tables import classifiers, collection_members, collections
 
 
 @strawberry.type(description="An embedding; a member is made of one or more of them.")
@@ -52,20 +52,6 @@ class CollectionMember(Node):
     )
     dimensions: int
     created_at: datetime
-    record: strawberry.Private[records.CollectionMember]
-
-    @classmethod
-    def of(cls, record: records.CollectionMember) -> Self:
-        return cls(
-            id=strawberry.ID(record.id),
-            label=record.label,
-            source_key=record.source_key,
-            attributes=JSON(record.attributes),
-            model_fingerprints=record.model_fingerprints,
-            dimensions=record.dimensions,
-            created_at=record.created_at,
-            record=record,
-        )
 
     @strawberry.field(
         description="The picture it was made of; null when that is gone, or elsewhere."
@@ -87,17 +73,6 @@ class Classifier(Node):
     metrics: JSON = strawberry.field(description="What else the last bake-off said.")
     created_at: datetime
 
-    @classmethod
-    def of(cls, record: records.StoredClassifier) -> Self:
-        return cls(
-            id=strawberry.ID(record.id),
-            digest=record.digest,
-            is_best=record.is_best,
-            score=record.score,
-            metrics=JSON(record.metrics),
-            created_at=record.created_at,
-        )
-
 
 @strawberry.type(description="How many members have a label.")
 class LabelCount:
@@ -110,12 +85,11 @@ class MemberFilterInput:
     label: str | None = None
     source_key: str | None = None
 
-    def conditions(self) -> list[ColumnElement[bool]]:
-        given = {
-            "label": plain_text(self.label, "label"),
-            "source_key": plain_text(self.source_key, "sourceKey"),
-        }
-        return [collection_members.c[n] == value for n, value in given.items() if value is not None]
+    def conditions(self) -> tuple[Condition, ...]:
+        return (
+            *equal("label", plain_text(self.label, "label")),
+            *equal("source_key", plain_text(self.source_key, "sourceKey")),
+        )
 
 
 @strawberry.type(description="Labelled embeddings: a classifier's training set, or a gallery.")
@@ -125,19 +99,6 @@ class Collection(Node):
     description: str
     created_at: datetime
     updated_at: datetime = strawberry.field(description="When its members changed last.")
-    record: strawberry.Private[records.Collection]
-
-    @classmethod
-    def of(cls, record: records.Collection) -> Self:
-        return cls(
-            id=strawberry.ID(record.id),
-            key=record.key,
-            name=record.name,
-            description=record.description,
-            created_at=record.created_at,
-            updated_at=record.updated_at,
-            record=record,
-        )
 
     @strawberry.field(description="How its members are embedded; their vectors are joined.")
     def inputs(self) -> list[CollectionEmbedding]:
@@ -156,19 +117,38 @@ class Collection(Node):
         after: str | None = None,
         filter: MemberFilterInput | None = None,
     ) -> Connection[CollectionMember]:
-        wanted = filter or MemberFilterInput()
-        key = (wanted.label, wanted.source_key)
-        source = Source(info.context, core.MEMBERS, wanted.conditions(), key, self.id)
-        request = page_request(info, first, after)
-        return await Connection[CollectionMember].read(source, request, CollectionMember.of)
+        wanted = wanted_members(info.context, first, after, filter)
+        source = Source(info.context, core.MEMBERS, wanted, self.id)
+        return await Connection[CollectionMember].read(source, CollectionMember.of)
 
     @strawberry.field(description="Newest first.")
     async def classifiers(
         self, info: Info, first: int = DEFAULT_PAGE, after: str | None = None
     ) -> Connection[Classifier]:
-        source = Source(info.context, core.CLASSIFIERS, [], None, self.id)
-        request = page_request(info, first, after, Order(descending=True))
-        return await Connection[Classifier].read(source, request, Classifier.of)
+        wanted = wanted_classifiers(info.context, first, after)
+        source = Source(info.context, core.CLASSIFIERS, wanted, self.id)
+        return await Connection[Classifier].read(source, Classifier.of)
+
+
+def wanted_members(
+    context: Context,
+    first: int = DEFAULT_PAGE,
+    after: str | None = None,
+    filter: MemberFilterInput | None = None,
+) -> Wanted:
+    return Wanted(page_request(context, first, after), filter.conditions() if filter else ())
+
+
+def wanted_classifiers(
+    context: Context, first: int = DEFAULT_PAGE, after: str | None = None
+) -> Wanted:
+    return Wanted(page_request(context, first, after, Order(descending=True)))
+
+
+def wanted_collections(
+    context: Context, first: int = DEFAULT_PAGE, after: str | None = None
+) -> Wanted:
+    return Wanted(page_request(context, first, after))
 
 
 @strawberry.type
@@ -182,6 +162,23 @@ class CollectionQuery:
     async def collections(
         self, info: Info, first: int = DEFAULT_PAGE, after: str | None = None
     ) -> Connection[Collection]:
-        source = Source(info.context, core.LISTING, [], None)
-        request = page_request(info, first, after)
-        return await Connection[Collection].read(source, request, Collection.of)
+        source = Source(info.context, core.LISTING, wanted_collections(info.context, first, after))
+        return await Connection[Collection].read(source, Collection.of)
+
+
+def _inputs(_context: Context, inputs: list[dict[str, Any]]) -> list[CollectionEmbedding]:
+    return [CollectionEmbedding.of(one) for one in core.stored_inputs(inputs)]
+
+
+READS = {
+    "Collection": Reads(
+        collections,
+        {
+            "inputs": Computed(("inputs",), _inputs),
+            "members": Children(core.MEMBERS, "CollectionMember", wanted_members),
+            "classifiers": Children(core.CLASSIFIERS, "Classifier", wanted_classifiers),
+        },
+    ),
+    "CollectionMember": Reads(collection_members, {"image": Parent("image_id", "Image")}),
+    "Classifier": Reads(classifiers),
+}

@@ -1,14 +1,15 @@
 """Relay-style connections with keyset cursors, and how their arguments become pages."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar
 
 import strawberry
 from sqlalchemy import ColumnElement
 
+from opsin.core.conditions import expressions
 from opsin.core.errors import InvalidInput
-from opsin.core.pages import Listing, Order, Page, PageRequest, read_page, read_total
-from opsin.graphql.context import Context, Info
+from opsin.core.pages import Listing, Order, Page, PageRequest, Wanted, read_page, read_total
+from opsin.graphql.context import Context
 
 T = TypeVar("T")
 DEFAULT_PAGE = 50
@@ -35,35 +36,32 @@ class Source:
         self,
         context: Context,
         listing: Listing[Any],
-        conditions: Sequence[ColumnElement[bool]],
-        filter_key: Hashable,
+        wanted: Wanted,
         parent_id: str | None = None,
     ) -> None:
         self._context = context
         self._listing = listing
-        self._conditions = conditions
-        self._filter_key = filter_key
+        self._wanted = wanted
         self._parent_id = parent_id
 
-    async def page(self, request: PageRequest) -> Page[Any]:
+    async def page(self) -> Page[Any]:
         if self._parent_id is not None:
-            return await self._context.loaders.page(
-                self._listing, self._parent_id, self._conditions, self._filter_key, request
-            )
+            return await self._context.loaders.page(self._listing, self._parent_id, self._wanted)
         async with self._context.use_cases.database.read() as connection:
-            return await read_page(connection, self._listing, self._mine(), request)
+            return await read_page(connection, self._listing, self._mine(), self._wanted.request)
 
     async def total(self) -> int:
         if self._parent_id is not None:
             return await self._context.loaders.total(
-                self._listing, self._parent_id, self._conditions, self._filter_key
+                self._listing, self._parent_id, self._wanted.conditions
             )
         async with self._context.use_cases.database.read() as connection:
             return await read_total(connection, self._listing, self._mine())
 
     def _mine(self) -> list[ColumnElement[bool]]:
-        company_id = self._context.principal.company_id
-        return [self._listing.table.c.company_id == company_id, *self._conditions]
+        table = self._listing.table
+        mine = table.c.company_id == self._context.principal.company_id
+        return [mine, *expressions(table, self._wanted.conditions)]
 
 
 @strawberry.type(description="A page of a list; `nodes` is `edges { node }` without the cursors.")
@@ -78,14 +76,9 @@ class Connection(Generic[T]):
         return await self.source.total()
 
     @classmethod
-    async def read(
-        cls,
-        source: Source,
-        request: PageRequest,
-        make: Callable[[Any], T],
-    ) -> Self:
-        """The page that `request` asks of `source`, its records made into nodes."""
-        page = await source.page(request)
+    async def read(cls, source: Source, make: Callable[[Any], T]) -> Self:
+        """The page of `source`, its records made into nodes."""
+        page = await source.page()
         nodes = [make(record) for record in page.records]
         return cls(
             edges=[Edge(cursor=c, node=n) for c, n in zip(page.cursors, nodes, strict=True)],
@@ -101,10 +94,10 @@ class Connection(Generic[T]):
 
 
 def page_request(
-    info: Info, first: int, after: str | None, order: Order | None = None
+    context: Context, first: int, after: str | None, order: Order | None = None
 ) -> PageRequest:
     """The page that the arguments of a connection ask for."""
-    most = info.context.max_page
+    most = context.max_page
     if not 0 <= first <= most:
         raise InvalidInput(f"first must be from 0 to {most}")
     return PageRequest(first, after, order or Order())

@@ -2,12 +2,14 @@
 
 import copy
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Self
 
 import strawberry
+from starlette.datastructures import URL
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 from starlette.websockets import WebSocket
 
 from opsin.core.access import Principal
@@ -69,7 +71,7 @@ class ContextFactory:
 
     def __init__(self, use_cases: UseCases, *, public_url: str | None, max_page: int) -> None:
         self._use_cases = use_cases
-        self._public_url = public_url
+        self._public_url = public_url.rstrip("/") if public_url else None
         self._max_page = max_page
 
     async def __call__(
@@ -79,25 +81,46 @@ class ContextFactory:
         principal: Principal | None = None
         if token is not None or isinstance(request, Request):
             principal = await self._use_cases.access.authenticate(token)
-        base_url = self._public_url or str(request.base_url)
-        return Context(
-            self._use_cases,
-            principal,
-            base_url.replace("ws", "http", 1).rstrip("/")
-            if base_url.startswith("ws")
-            else base_url.rstrip("/"),
-            self._max_page,
+        return self._context(principal, request.scope, request.headers.get("host"))
+
+    async def of_headers(self, headers: Mapping[bytes, bytes], scope: Scope) -> Context:
+        """The same for a request whose headers are at hand as the server gave them."""
+        token = _token(
+            headers.get(b"authorization", b"").decode("latin-1") or None,
+            headers.get(b"x-api-key", b"").decode("latin-1") or None,
         )
+        principal = await self._use_cases.access.authenticate(token)
+        return self._context(principal, scope, headers.get(b"host", b"").decode("latin-1") or None)
+
+    def _context(self, principal: Principal | None, scope: Scope, host: str | None) -> Context:
+        base_url = self._public_url or _base_url(
+            scope["scheme"],
+            host,
+            scope.get("app_root_path", scope.get("root_path", "")),
+            tuple(scope.get("server") or ()) or None,
+        )
+        return Context(self._use_cases, principal, base_url, self._max_page)
+
+
+@lru_cache(maxsize=64)
+def _base_url(scheme: str, host: str | None, root_path: str, server: tuple[str, int] | None) -> str:
+    """The address that clients of this request use, without the slash at its end."""
+    headers = [(b"host", host.encode("latin-1"))] if host is not None else []
+    http = {"ws": "http", "wss": "https"}.get(scheme, scheme)
+    scope = {"scheme": http, "server": server, "path": root_path, "headers": headers}
+    return str(URL(scope=scope)).rstrip("/")
 
 
 def bearer_token(values: Mapping[str, Any]) -> str | None:
     """The API key in `Authorization: Bearer`, or in `X-API-Key`; names in any case."""
     lower = {str(name).lower(): value for name, value in values.items()}
-    authorization = lower.get("authorization")
+    return _token(lower.get("authorization"), lower.get("x-api-key"))
+
+
+def _token(authorization: Any, key: Any) -> str | None:
     if isinstance(authorization, str):
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthenticated("The Authorization header must be: Bearer <key>")
         return token.strip()
-    key = lower.get("x-api-key")
     return key.strip() if isinstance(key, str) and key.strip() else None

@@ -17,12 +17,18 @@ BAD_REQUEST = "BAD_REQUEST"
 PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
 VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
 TOO_COMPLEX = "DOCUMENT_TOO_COMPLEX"
+NOT_TRUSTED = "DOCUMENT_NOT_TRUSTED"
+PERSISTED_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
+PERSISTED_NOT_SUPPORTED = "PERSISTED_QUERY_NOT_SUPPORTED"
 
 CODES = {
     BAD_REQUEST: "the request is not GraphQL over HTTP: no query, an unknown operation name, ...",
     PARSE_FAILED: "the document is not GraphQL",
     VALIDATION_FAILED: "the document or its variables do not fit the schema",
-    TOO_COMPLEX: "the document is over a limit: tokens, fields, aliases or nesting",
+    TOO_COMPLEX: "the document is over a limit: bytes, tokens, fields, nesting, rows, ...",
+    NOT_TRUSTED: "only documents of the server's manifest are served, and this is none of them",
+    PERSISTED_NOT_FOUND: "the server's manifest has no document of this id: send its text",
+    PERSISTED_NOT_SUPPORTED: "the server has no manifest of documents: send their texts",
 }
 """The codes of this door, beside those of the errors of the house."""
 

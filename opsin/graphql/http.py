@@ -2,11 +2,13 @@
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from cross_web import AsyncHTTPRequestAdapter
 from cross_web import HTTPException as StrawberryHTTPException
+from graphql import GraphQLError
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
@@ -15,11 +17,12 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.exceptions import MissingQueryError
-from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
+from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData, GraphQLRequestProtocol
 from strawberry.schema import BaseSchema
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
-from strawberry.types import ExecutionResult
+from strawberry.types import ExecutionResult, SubscriptionExecutionResult
+from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 from strawberry.types.unset import UNSET, UnsetType
 
@@ -28,6 +31,7 @@ from opsin.graphql import http_rules
 from opsin.graphql.errors import BAD_REQUEST
 from opsin.graphql.event_stream import EventStream
 from opsin.graphql.sockets import SocketHandler
+from opsin.graphql.trusted_documents import TrustedDocuments
 from opsin.graphql.wire import encode_json
 from opsin.storage.json_text import parse_json
 from opsin.web.graphiql_page import graphiql_response
@@ -47,13 +51,24 @@ def refused_operation(operation_type: OperationType) -> HTTPException:
     )
 
 
+@dataclass
+class _UnknownDocument(GraphQLRequestData):
+    """A request for a document that the server does not have."""
+
+    error: GraphQLError = field(kw_only=True)
+
+
+async def _once(result: ExecutionResult) -> AsyncGenerator[ExecutionResult, None]:
+    yield result
+
+
 class GraphQLApp(GraphQL[Any, None]):
     """GET, POST, uploads, server-sent events, graphql-transport-ws and GraphiQL, on one path.
 
     `context_getter` makes the resolvers' context.  `on_connect` gets the context of a socket once
     Strawberry has put the connection_init payload into its `connection_params`.  Either refuses the
     caller by raising Unauthenticated.  `allowed_origins` are the other sites whose pages may open
-    sockets and post uploads.
+    sockets and post uploads, `trusted` the documents that clients may ask for by their ids.
     """
 
     graphql_transport_ws_handler_class = SocketHandler
@@ -65,6 +80,7 @@ class GraphQLApp(GraphQL[Any, None]):
         context_getter: ContextGetter,
         on_connect: Callable[[Any], Awaitable[None]] | None = None,
         allowed_origins: Sequence[str] = (),
+        trusted: TrustedDocuments | None = None,
     ) -> None:
         super().__init__(
             schema,
@@ -75,6 +91,7 @@ class GraphQLApp(GraphQL[Any, None]):
         )
         self._context_getter = context_getter
         self._on_connect = on_connect
+        self.trusted = trusted or TrustedDocuments()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -158,6 +175,50 @@ class GraphQLApp(GraphQL[Any, None]):
             await self._on_connect(context)
         return cast("UnsetType", UNSET)
 
+    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
+        """What is asked for; `_UnknownDocument` for an id that this server does not know."""
+        streamed = http_rules.prefers_event_stream(request.headers.get("accept", ""))
+        protocol: GraphQLRequestProtocol = "sse" if streamed else "http"
+        members = await self._members(request)
+        variables, extensions = members.get("variables"), members.get("extensions")
+        for member, value in (("variables", variables), ("extensions", extensions)):
+            if not isinstance(value, dict | None):
+                raise HTTPException(400, f"The parameter `{member}` must be an object or null.")
+        name = members.get("operationName")
+        try:
+            query = self.trusted.text(members)
+        except GraphQLError as error:
+            return _UnknownDocument(None, variables, name, extensions, protocol, error=error)
+        if not isinstance(query, str | None):
+            raise HTTPException(400, "The parameter `query` must be a string.")
+        return GraphQLRequestData(query, variables, name, extensions, protocol)
+
+    async def _members(self, request: AsyncHTTPRequestAdapter) -> dict[str, Any]:
+        if request.method == "GET":
+            return self.parse_query_params(request.query_params)
+        media_type, _ = http_rules.parse_media_type(request.content_type or "")
+        if media_type == http_rules.MULTIPART:
+            return await self.parse_multipart(request)
+        return self.parse_json(await request.get_body())
+
+    async def execute_operation(
+        self,
+        request: Request,
+        request_adapter: AsyncHTTPRequestAdapter,
+        request_data: GraphQLRequestData | list[GraphQLRequestData],
+        context: Any,
+        root_value: None,
+        sub_response: Response,
+    ) -> ExecutionResult | list[ExecutionResult] | SubscriptionExecutionResult:
+        if isinstance(request_data, _UnknownDocument):
+            refusal = PreExecutionError(data=None, errors=[request_data.error])
+            if request_data.protocol == "http":
+                return refusal
+            return cast("SubscriptionExecutionResult", _once(refusal))
+        return await super().execute_operation(
+            request, request_adapter, request_data, context, root_value, sub_response
+        )
+
     # The base class would also run a subscription here, as if it were a query.
     async def execute_single(
         self,
@@ -188,34 +249,30 @@ class GraphQLApp(GraphQL[Any, None]):
     async def process_result(
         self, request: Request, result: ExecutionResult
     ) -> GraphQLHTTPResponse:
-        response = await super().process_result(request, result)
-        if http_rules.is_request_error(result):
-            del response["data"]
-        return response
+        return cast("GraphQLHTTPResponse", http_rules.response_members(result))
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
         response = await super().get_sub_response(request)
         response.media_type = http_rules.response_media_type(request.headers)
         return response
 
-    async def create_streaming_response(
+    async def _create_streaming_response(
         self,
-        request: Request | WebSocket,
-        stream: Callable[[], AsyncIterator[str]],
+        request: Request,
+        result: SubscriptionExecutionResult,
+        protocol: GraphQLRequestProtocol,
         sub_response: Response,
-        headers: Mapping[str, str],
     ) -> Response:
-        return EventStream(stream(), headers={**sub_response.headers, **headers})
+        return EventStream(result)  # the only protocol that is allowed
 
     def create_response(
         self, response_data: GraphQLHTTPResponse | list[GraphQLHTTPResponse], sub_response: Response
     ) -> Response:
-        # Plain JSON keeps 200, for the clients that read no other body.
+        assert not isinstance(response_data, list)  # batches are not served
         media_type = sub_response.media_type
-        failed = media_type == http_rules.GRAPHQL_RESPONSE and "data" not in response_data
         response = Response(
             encode_json(response_data),
-            sub_response.status_code or (400 if failed else 200),
+            sub_response.status_code or http_rules.status_of(response_data, media_type),
             media_type=f"{media_type}; charset=utf-8",
             background=sub_response.background,
         )

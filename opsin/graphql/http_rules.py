@@ -1,6 +1,7 @@
 """The rules of GraphQL over HTTP that need no schema: media types, forged uploads, early errors."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -10,6 +11,8 @@ from strawberry.types.execution import PreExecutionError
 
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
+_JSON_TYPES = (JSON, GRAPHQL_RESPONSE)
+EVENT_STREAM = "text/event-stream"
 MULTIPART = "multipart/form-data"
 
 # A browser sends one of these for another site's page only by the server's leave (CORS preflight).
@@ -29,19 +32,41 @@ def parse_media_type(value: str) -> tuple[str, dict[str, str]]:
 
 
 def response_media_type(headers: Headers) -> str:
+    """In which media type the sender of these headers is answered."""
+    return accepted_media_type(headers.get("accept", ""))
+
+
+def accepted_media_type(accept: str) -> str:
     """GraphQL's own media type where the client prefers it by name, else JSON."""
-    accept = headers.get("accept", "")
     if GRAPHQL_RESPONSE not in accept:
         return JSON
-    weights = {JSON: 0.0, GRAPHQL_RESPONSE: 0.0}
+    weights = {JSON: 0.0, GRAPHQL_RESPONSE: 0.0, **_weights(accept)}
+    preferred = weights[GRAPHQL_RESPONSE] > 0 and weights[GRAPHQL_RESPONSE] >= weights[JSON]
+    return GRAPHQL_RESPONSE if preferred else JSON
+
+
+def prefers_event_stream(accept: str) -> bool:
+    """Whether a client wants events rather than JSON; of equals, it wants what it names first.
+
+    Some clients accept both for whatever they send.
+    """
+    weights = _weights(accept.lower())
+    if weights.get(EVENT_STREAM, 0.0) <= 0:
+        return False
+    offered = {name: weights[name] for name in weights if name in (EVENT_STREAM, *_JSON_TYPES)}
+    return max(offered, key=offered.__getitem__) == EVENT_STREAM
+
+
+def _weights(accept: str) -> dict[str, float]:
+    """The media types of an Accept header in their order."""
+    weights = {}
     for accepted in accept.split(","):
         media_type, parameters = parse_media_type(accepted)
         try:
             weights[media_type] = float(parameters.get("q", "1"))
         except ValueError:
             weights[media_type] = 0.0
-    preferred = weights[GRAPHQL_RESPONSE] > 0 and weights[GRAPHQL_RESPONSE] >= weights[JSON]
-    return GRAPHQL_RESPONSE if preferred else JSON
+    return weights
 
 
 def wants_page(headers: Headers) -> bool:
@@ -83,7 +108,24 @@ def check_forgery(headers: Headers, allowed_origins: Collection[str]) -> None:
         )
 
 
-def is_request_error(result: ExecutionResult) -> bool:
+def response_members(result: ExecutionResult) -> dict[str, Any]:
+    """The members of the answer in their order; no `data` where no field was begun."""
+    members: dict[str, Any] = {"data": result.data}
+    if result.errors:
+        if _is_request_error(result):
+            del members["data"]
+        members["errors"] = [error.formatted for error in result.errors]
+    if result.extensions:
+        members["extensions"] = result.extensions
+    return members
+
+
+def status_of(members: Mapping[str, Any], media_type: str | None) -> int:
+    """The HTTP status; plain JSON keeps 200, for the clients that read no other body."""
+    return 400 if media_type == GRAPHQL_RESPONSE and "data" not in members else 200
+
+
+def _is_request_error(result: ExecutionResult) -> bool:
     """Whether no field was begun, so that the specification wants no `data` in the answer."""
     if isinstance(result, PreExecutionError):
         return True

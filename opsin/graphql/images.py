@@ -1,26 +1,28 @@
 """Datasets, subjects, batches and images as GraphQL shows them."""
 
-import dataclasses
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import strawberry
-from sqlalchemy import ColumnElement, false
 from strawberry.scalars import JSON
 
 from opsin.core import analyses as core_analyses
 from opsin.core import datasets as core_datasets
 from opsin.core import images as core
 from opsin.core import records
+from opsin.core.conditions import Condition, at_least, below, equal, has_id
 from opsin.core.errors import InvalidInput, NotFound
-from opsin.core.pages import Listing
-from opsin.graphql.analyses import Analysis, AnalysisFilterInput, AnalysisOrder, read_analyses
+from opsin.core.exports.request import ExportFormat, TargetKind
+from opsin.core.pages import Listing, Wanted
+from opsin.graphql.analyses import Analysis, AnalysisFilterInput, AnalysisOrder, wanted_analyses
+from opsin.graphql.compiler.rules import Children, Computed, Parent, Reads
 from opsin.graphql.connections import DEFAULT_PAGE, Connection, Source, page_request
-from opsin.graphql.context import Info
+from opsin.graphql.context import Context, Info
+from opsin.graphql.export_links import DESCRIPTION as EXPORT_DESCRIPTION
+from opsin.graphql.export_links import export_rule, export_url
 from opsin.graphql.given import plain_text
 from opsin.graphql.nodes import Node
 from opsin.graphql.signed_links import signed_link
-from opsin.storage.ids import canonical_id
 from opsin.storage.tables import batches, datasets, images, subjects
 
 SUBJECTS = Listing(subjects, records.Subject, parent="dataset_id")
@@ -38,24 +40,11 @@ class Subject(Node):
     attributes: JSON
     created_at: datetime
 
-    @classmethod
-    def of(cls, record: records.Subject) -> Self:
-        return cls(
-            id=strawberry.ID(record.id),
-            name=record.name,
-            attributes=JSON(record.attributes),
-            created_at=record.created_at,
-        )
-
 
 @strawberry.type(description="Images taken together.")
 class Batch(Node):
     name: str
     created_at: datetime
-
-    @classmethod
-    def of(cls, record: records.Batch) -> Self:
-        return cls(id=strawberry.ID(record.id), name=record.name, created_at=record.created_at)
 
 
 @strawberry.type(description="A picture, as it was taken in.")
@@ -74,37 +63,18 @@ class Image(Node):
     notes: list[str]
     metadata: JSON
     created_at: datetime
-    record: strawberry.Private[records.Image]
-
-    @classmethod
-    def of(cls, record: records.Image) -> Self:
-        return cls(
-            id=strawberry.ID(record.id),
-            filename=record.filename,
-            content_type=record.content_type,
-            sha256=record.sha256,
-            size_bytes=record.size_bytes,
-            width=record.width,
-            height=record.height,
-            frames=record.frames,
-            orientation=record.orientation,
-            orientation_applied=record.orientation_applied,
-            notes=record.notes,
-            metadata=JSON(record.metadata),
-            created_at=record.created_at,
-            record=record,
-        )
 
     @strawberry.field(description="Where the file is for the next hours, without further rights.")
     def url(self, info: Info) -> str:
-        return signed_link(info, f"/images/{self.id}/content")
+        return _url(info.context, self.id)
 
     @strawberry.field(description="A smaller copy that fits into the given sides.")
     def thumbnail_url(self, info: Info, width: int = 256, height: int = 256) -> str:
-        if not (1 <= width <= _LARGEST_THUMBNAIL and 1 <= height <= _LARGEST_THUMBNAIL):
-            raise InvalidInput(f"width and height must be from 1 to {_LARGEST_THUMBNAIL}")
-        sides = {"width": str(width), "height": str(height)}
-        return signed_link(info, f"/images/{self.id}/thumbnail", **sides)
+        return _thumbnail_url(info.context, self.id, width, height)
+
+    @strawberry.field(description=EXPORT_DESCRIPTION)
+    def export_url(self, info: Info, format: ExportFormat) -> str:
+        return export_url(TargetKind.IMAGE, info.context, self.id, format)
 
     @strawberry.field
     async def dataset(
@@ -134,7 +104,9 @@ class Image(Node):
         filter: AnalysisFilterInput | None = None,
         order_by: AnalysisOrder = AnalysisOrder.CREATED_ASC,
     ) -> Connection[Analysis]:
-        return await read_analyses(info, first, after, filter, order_by, parent_id=self.id)
+        wanted = wanted_analyses(info.context, first, after, filter, order_by)
+        source = Source(info.context, core_analyses.LISTING, wanted, self.id)
+        return await Connection[Analysis].read(source, Analysis.of)
 
 
 @strawberry.type(description="A named set of images.")
@@ -144,15 +116,9 @@ class Dataset(Node):
     created_at: datetime
     updated_at: datetime
 
-    @classmethod
-    def of(cls, record: records.Dataset) -> Self:
-        return cls(
-            id=strawberry.ID(record.id),
-            name=record.name,
-            description=record.description,
-            created_at=record.created_at,
-            updated_at=record.updated_at,
-        )
+    @strawberry.field(description=EXPORT_DESCRIPTION)
+    def export_url(self, info: Info, format: ExportFormat) -> str:
+        return export_url(TargetKind.DATASET, info.context, self.id, format)
 
     @strawberry.field
     async def images(
@@ -162,7 +128,9 @@ class Dataset(Node):
         after: str | None = None,
         filter: "ImageFilterInput | None" = None,
     ) -> Connection[Image]:
-        return await read_images(info, first, after, filter, parent_id=self.id)
+        wanted = wanted_images(info.context, first, after, filter)
+        source = Source(info.context, core.LISTING, wanted, self.id)
+        return await Connection[Image].read(source, Image.of)
 
     @strawberry.field
     async def analyses(
@@ -173,9 +141,9 @@ class Dataset(Node):
         filter: AnalysisFilterInput | None = None,
         order_by: AnalysisOrder = AnalysisOrder.CREATED_ASC,
     ) -> Connection[Analysis]:
-        return await read_analyses(
-            info, first, after, filter, order_by, DATASET_ANALYSES, parent_id=self.id
-        )
+        wanted = wanted_analyses(info.context, first, after, filter, order_by)
+        source = Source(info.context, DATASET_ANALYSES, wanted, self.id)
+        return await Connection[Analysis].read(source, Analysis.of)
 
 
 @strawberry.input(name="ImageFilter", description="Every field given must hold.")
@@ -187,46 +155,80 @@ class ImageFilterInput:
     created_from: datetime | None = strawberry.field(default=None, description="Inclusive.")
     created_before: datetime | None = strawberry.field(default=None, description="Exclusive.")
 
-    def conditions(self) -> list[ColumnElement[bool]]:
-        c = images.c
-        found: list[ColumnElement[bool]] = []
-        for name in ("dataset_id", "subject_id", "batch_id"):
-            if (value := getattr(self, name)) is not None:
-                identity = canonical_id(value)
-                # Some images have no subject and no batch: they are not what was asked for.
-                found.append(false() if identity is None else c[name] == identity)
-        if self.sha256 is not None:
-            found.append(c.sha256 == plain_text(self.sha256.lower(), "sha256"))
-        if self.created_from is not None:
-            found.append(c.created_at >= self.created_from)
-        if self.created_before is not None:
-            found.append(c.created_at < self.created_before)
-        return found
+    def conditions(self) -> tuple[Condition, ...]:
+        sha256 = plain_text(self.sha256, "sha256")
+        return (
+            *has_id("dataset_id", self.dataset_id),
+            *has_id("subject_id", self.subject_id),
+            *has_id("batch_id", self.batch_id),
+            *equal("sha256", sha256.lower() if sha256 is not None else None),
+            *at_least("created_at", self.created_from),
+            *below("created_at", self.created_before),
+        )
 
 
 @strawberry.input(name="DatasetFilter", description="Every field given must hold.")
 class DatasetFilterInput:
     name: str | None = strawberry.field(default=None, description="The whole name.")
 
-    def conditions(self) -> list[ColumnElement[bool]]:
-        if self.name is None:
-            return []
-        return [datasets.c.name == plain_text(self.name.strip(), "name")]
+    def conditions(self) -> tuple[Condition, ...]:
+        name = plain_text(self.name, "name")
+        return (*equal("name", name.strip() if name is not None else None),)
 
 
-async def read_images(
-    info: Info,
-    first: int,
-    after: str | None,
-    filter: ImageFilterInput | None,
-    parent_id: str | None = None,
-) -> Connection[Image]:
-    """A page of all images, or of one dataset's."""
-    wanted = filter or ImageFilterInput()
-    source = Source(
-        info.context, core.LISTING, wanted.conditions(), dataclasses.astuple(wanted), parent_id
-    )
-    return await Connection[Image].read(source, page_request(info, first, after), Image.of)
+def wanted_images(
+    context: Context,
+    first: int = DEFAULT_PAGE,
+    after: str | None = None,
+    filter: ImageFilterInput | None = None,
+) -> Wanted:
+    return Wanted(page_request(context, first, after), filter.conditions() if filter else ())
+
+
+def wanted_datasets(
+    context: Context,
+    first: int = DEFAULT_PAGE,
+    after: str | None = None,
+    filter: DatasetFilterInput | None = None,
+) -> Wanted:
+    return Wanted(page_request(context, first, after), filter.conditions() if filter else ())
+
+
+def _url(context: Context, image_id: str) -> str:
+    return signed_link(context, f"/images/{image_id}/content")
+
+
+def _thumbnail_url(context: Context, image_id: str, width: int = 256, height: int = 256) -> str:
+    if not (1 <= width <= _LARGEST_THUMBNAIL and 1 <= height <= _LARGEST_THUMBNAIL):
+        raise InvalidInput(f"width and height must be from 1 to {_LARGEST_THUMBNAIL}")
+    sides = {"width": str(width), "height": str(height)}
+    return signed_link(context, f"/images/{image_id}/thumbnail", **sides)
+
+
+READS = {
+    "Subject": Reads(subjects),
+    "Batch": Reads(batches),
+    "Image": Reads(
+        images,
+        {
+            "url": Computed(("id",), _url),
+            "thumbnail_url": Computed(("id",), _thumbnail_url),
+            "export_url": export_rule(TargetKind.IMAGE),
+            "dataset": Parent("dataset_id", "Dataset"),
+            "subject": Parent("subject_id", "Subject"),
+            "batch": Parent("batch_id", "Batch"),
+            "analyses": Children(core_analyses.LISTING, "Analysis", wanted_analyses),
+        },
+    ),
+    "Dataset": Reads(
+        datasets,
+        {
+            "export_url": export_rule(TargetKind.DATASET),
+            "images": Children(core.LISTING, "Image", wanted_images),
+            "analyses": Children(DATASET_ANALYSES, "Analysis", wanted_analyses),
+        },
+    ),
+}
 
 
 async def _optional(info: Info, listing: Listing[Any], identity: str | None, kind: Any) -> Any:

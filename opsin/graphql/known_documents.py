@@ -1,24 +1,41 @@
 """Documents that clients send again and again: parsed and validated once."""
 
 from collections.abc import Iterator
-from typing import TypeAlias
 
 from graphql import DocumentNode
 from strawberry.extensions import SchemaExtension
 
 from opsin.core.engine.bounded_cache import BoundedCache
 
-Documents: TypeAlias = BoundedCache[str, DocumentNode]
-"""Valid documents of one schema by their text, bounded by characters."""
-
 _MOST_CHARACTERS = 256 * 1024
 """Of all texts together; a parsed document takes some hundred bytes for each."""
 _LONGEST = 16 * 1024
 
 
-def no_documents() -> Documents:
-    """For a new schema."""
-    return BoundedCache(_MOST_CHARACTERS)
+class Documents:
+    """Valid documents of one schema by their text: those kept for good, and what was sent lately.
+
+    The latter are bounded by characters.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, DocumentNode] = {}
+        self._recent: BoundedCache[str, DocumentNode] = BoundedCache(_MOST_CHARACTERS)
+
+    def get(self, text: str) -> DocumentNode | None:
+        return self._kept.get(text) or self._recent.get(text)
+
+    def keep(self, text: str, document: DocumentNode) -> None:
+        """Never forget this one: somebody who may has named it as trusted."""
+        self._kept[text] = document
+
+    def put(self, text: str, document: DocumentNode) -> None:
+        """Remember a document until others take its place; a very long one is not worth it."""
+        if len(text) <= _LONGEST:
+            self._recent.put(text, document, len(text))
+
+    def __len__(self) -> int:
+        return len(self._kept) + len(self._recent)
 
 
 class KnownDocuments(SchemaExtension):
@@ -45,5 +62,5 @@ class KnownDocuments(SchemaExtension):
         yield
         query, document = context.query, context.graphql_document
         valid = document is not None and not context.pre_execution_errors and not self._is_known
-        if valid and document is not None and query and len(query) <= _LONGEST:
-            self._documents.put(query, document, len(query))
+        if valid and document is not None and query:
+            self._documents.put(query, document)

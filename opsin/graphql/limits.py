@@ -1,4 +1,4 @@
-"""What a GraphQL document may be: how large, counted before anything is checked or run."""
+"""How large a GraphQL document and its answer may be, counted before anything is run."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,33 +12,54 @@ from graphql import (
     InlineFragmentNode,
     OperationDefinitionNode,
     SelectionSetNode,
+    get_operation_ast,
 )
 from strawberry.extensions import SchemaExtension
+from strawberry.schema.schema import validate_document
 
 from opsin.graphql.errors import TOO_COMPLEX
+from opsin.graphql.row_limit import RowLimit
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most that one operation may hold, its fragments expanded, and one document's tokens."""
+    """The most that one operation may hold, its fragments expanded, and one document's text.
+
+    `breadth` is of fields in one selection set, `page` of items in one page, `rows` of all the
+    rows that an operation may give (see `opsin.graphql.row_limit`).
+    """
 
     depth: int
     fields: int
     aliases: int
     tokens: int
+    breadth: int = 256
+    document_bytes: int = 256 * 1024
+    page: int = 10_000
+    rows: int = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What a selection holds: nesting, fields and aliases."""
+    """What a selection holds: nesting, fields, aliases, and its widest selection set.
+
+    `width` is of the selection itself, `breadth` of everything in it.
+    """
 
     depth: int = 0
     fields: int = 0
     aliases: int = 0
+    width: int = 0
+    breadth: int = 0
 
     def beside(self, other: "Size") -> "Size":
+        width = self.width + other.width
         return Size(
-            max(self.depth, other.depth), self.fields + other.fields, self.aliases + other.aliases
+            max(self.depth, other.depth),
+            self.fields + other.fields,
+            self.aliases + other.aliases,
+            width,
+            max(self.breadth, other.breadth, width),
         )
 
 
@@ -57,9 +78,12 @@ class DocumentLimits(SchemaExtension):
         yield
 
     def on_validate(self) -> Iterator[None]:
-        document = self.execution_context.graphql_document
-        if document is not None and (errors := list(_excesses(document, self._limits))):
-            self.execution_context.pre_execution_errors = errors  # skips the validation
+        context = self.execution_context
+        document = context.graphql_document
+        # A known document has had its errors looked for: there are none.
+        if document is not None and context.pre_execution_errors is None:
+            # None, unlike an empty list, lets the validation begin.
+            context.pre_execution_errors = list(excesses(document, self._limits)) or None
         yield
 
 
@@ -76,11 +100,42 @@ class OperationChoice(SchemaExtension):
         yield
 
 
+class OperationRows(SchemaExtension):
+    """Refuses operations that ask for too many rows; comes last, for it needs a valid document.
+
+    `row_limit` is shared by all operations of a schema.
+    """
+
+    def __init__(self, row_limit: RowLimit) -> None:
+        self._row_limit = row_limit
+
+    def on_validate(self) -> Iterator[None]:
+        context = self.execution_context
+        document = context.graphql_document
+        if document is not None:
+            if context.pre_execution_errors is None:
+                context.pre_execution_errors = validate_document(
+                    context.schema._schema, document, context.validation_rules
+                )
+            operation = get_operation_ast(document, context.operation_name)
+            if operation is not None and not context.pre_execution_errors:
+                context.pre_execution_errors = self._excess(document, operation)
+        yield
+
+    def _excess(
+        self, document: DocumentNode, operation: OperationDefinitionNode
+    ) -> list[GraphQLError]:
+        context = self.execution_context
+        schema = context.schema._schema
+        error = self._row_limit.check(schema, document, operation, context.variables)
+        return [error] if error is not None else []
+
+
 def _operations(document: DocumentNode) -> list[OperationDefinitionNode]:
     return [d for d in document.definitions if isinstance(d, OperationDefinitionNode)]
 
 
-def _excesses(document: DocumentNode, limits: Limits) -> Iterator[GraphQLError]:
+def excesses(document: DocumentNode, limits: Limits) -> Iterator[GraphQLError]:
     """What is too large, of every operation and of every fragment whether used or not."""
     measure = _Measure(document)
     for definition in document.definitions:
@@ -95,6 +150,7 @@ def _excesses(document: DocumentNode, limits: Limits) -> Iterator[GraphQLError]:
             ("depth", "levels of nesting"),
             ("fields", "fields"),
             ("aliases", "aliases"),
+            ("breadth", "fields side by side"),
         ):
             most = getattr(limits, name)
             if getattr(size, name) > most:
@@ -132,7 +188,7 @@ class _Measure:
     def _field(self, node: FieldNode) -> Size:
         inner = self.selections(node.selection_set)
         alias = 1 if node.alias else 0
-        return Size(inner.depth + 1, inner.fields + 1, inner.aliases + alias)
+        return Size(inner.depth + 1, inner.fields + 1, inner.aliases + alias, 1, inner.breadth)
 
     def _fragment(self, name: str) -> Size:
         if name not in self._known:

@@ -8,10 +8,14 @@ from strawberry.dataloader import DataLoader
 
 from opsin.core.access import Principal
 from opsin.core.collections.collections import read_label_counts
-from opsin.core.pages import Listing, Page, PageRequest, read_pages, read_totals
+from opsin.core.conditions import Condition, expressions
+from opsin.core.pages import Listing, Page, PageRequest, Wanted, read_pages, read_totals
 from opsin.core.records import columns_of, to_record
 from opsin.core.similarity.embeddings import read_vectors
 from opsin.storage.database import Database
+
+MOST_CHILDREN = 1000
+"""Of one parent, in lists that are short by nature."""
 
 
 class Loaders:
@@ -22,44 +26,31 @@ class Loaders:
         self._principal = principal
         self._loaders: dict[Hashable, DataLoader[str, Any]] = {}
 
-    async def page(
-        self,
-        listing: Listing[Any],
-        parent_id: str,
-        conditions: Sequence[ColumnElement[bool]],
-        filter_key: Hashable,
-        request: PageRequest,
-    ) -> Page[Any]:
-        """One page of a parent's children; `filter_key` stands for `conditions`."""
+    async def page(self, listing: Listing[Any], parent_id: str, wanted: Wanted) -> Page[Any]:
+        """One page of a parent's children."""
 
         async def load(parents: list[str]) -> list[Page[Any]]:
+            conditions = self._mine(listing, expressions(listing.table, wanted.conditions))
             async with self._database.read() as connection:
-                pages = await read_pages(
-                    connection, listing, parents, self._mine(listing, conditions), request
-                )
+                pages = await read_pages(connection, listing, parents, conditions, wanted.request)
             return [pages[parent] for parent in parents]
 
-        key = ("page", listing.table.name, listing.parent, filter_key, request)
+        key = ("page", listing.table.name, listing.parent, wanted)
         page: Page[Any] = await self._loader(key, load).load(parent_id)
         return page
 
     async def total(
-        self,
-        listing: Listing[Any],
-        parent_id: str,
-        conditions: Sequence[ColumnElement[bool]],
-        filter_key: Hashable,
+        self, listing: Listing[Any], parent_id: str, conditions: tuple[Condition, ...]
     ) -> int:
         """How many children a parent has."""
 
         async def load(parents: list[str]) -> list[int]:
+            mine = self._mine(listing, expressions(listing.table, conditions))
             async with self._database.read() as connection:
-                totals = await read_totals(
-                    connection, listing, parents, self._mine(listing, conditions)
-                )
+                totals = await read_totals(connection, listing, parents, mine)
             return [totals[parent] for parent in parents]
 
-        key = ("total", listing.table.name, listing.parent, filter_key)
+        key = ("total", listing.table.name, listing.parent, conditions)
         return int(await self._loader(key, load).load(parent_id))
 
     async def by_id(self, listing: Listing[Any], identity: str) -> Any | None:
@@ -79,7 +70,7 @@ class Loaders:
 
     async def children(self, listing: Listing[Any], parent_id: str) -> list[Any]:
         """All children of a parent, for lists that are short by nature."""
-        page = await self.page(listing, parent_id, [], None, PageRequest(first=1000))
+        page = await self.page(listing, parent_id, Wanted(PageRequest(MOST_CHILDREN)))
         return list(page.records)
 
     async def vector(self, analysis_id: str) -> tuple[float, ...] | None:

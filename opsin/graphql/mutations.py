@@ -6,10 +6,12 @@ from typing import Any
 import strawberry
 from starlette.datastructures import UploadFile
 from strawberry.scalars import JSON
+from strawberry.types.arguments import InputContext
 from strawberry.types.base import get_object_definition
 from strawberry.utils.str_converters import to_camel_case
 
 from opsin.core.analyses import NewExternalAnalysis
+from opsin.core.checked_annotations import CheckedAnnotations
 from opsin.core.contract import Annotation as NewAnnotation
 from opsin.core.errors import InvalidInput
 from opsin.core.images import NewImage
@@ -98,6 +100,16 @@ get_object_definition(AnnotationInput, strict=True).from_input = _annotation_val
 class AddAnnotationsInput:
     analysis_id: strawberry.ID
     annotations: list[AnnotationInput]
+
+
+def _annotations_to_add(kind: type, given: Mapping[str, Any], context: InputContext) -> Any:
+    found = given["annotations"]
+    if not isinstance(found, CheckedAnnotations):  # of a variable in which all was right
+        found = [_annotation_values(kind, annotation, context) for annotation in found]
+    return kind(analysis_id=given["analysisId"], annotations=found)
+
+
+get_object_definition(AddAnnotationsInput, strict=True).from_input = _annotations_to_add
 
 
 @strawberry.type

@@ -1,7 +1,7 @@
 """The roots of every read."""
 
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
 import strawberry
 from sqlalchemy import literal, select, union_all
@@ -11,13 +11,15 @@ from opsin.core import annotations as core_annotations
 from opsin.core import artifacts as core_artifacts
 from opsin.core import datasets as core_datasets
 from opsin.core import images as core_images
-from opsin.core import records
 from opsin.core.collections import collections as core_collections
+from opsin.core.collections.collections import plain_key
 from opsin.core.pages import Listing
-from opsin.graphql.analyses import Analysis, AnalysisFilterInput, AnalysisOrder, read_analyses
+from opsin.graphql import analyses, annotations, collections, images
+from opsin.graphql.analyses import Analysis, AnalysisFilterInput, AnalysisOrder, wanted_analyses
 from opsin.graphql.annotations import Annotation, Artifact
-from opsin.graphql.collections import Classifier, Collection, CollectionMember
-from opsin.graphql.connections import DEFAULT_PAGE, Connection, Source, page_request
+from opsin.graphql.collections import Classifier, Collection, CollectionMember, wanted_collections
+from opsin.graphql.compiler.rules import AnyOne, Children, LogEnd, One, Rules
+from opsin.graphql.connections import DEFAULT_PAGE, Connection, Source
 from opsin.graphql.context import Info
 from opsin.graphql.images import (
     BATCHES,
@@ -28,9 +30,10 @@ from opsin.graphql.images import (
     Image,
     ImageFilterInput,
     Subject,
-    read_images,
+    wanted_datasets,
+    wanted_images,
 )
-from opsin.graphql.nodes import Node
+from opsin.graphql.nodes import Node, Shown
 from opsin.graphql.operations import Operation, Plugin, list_plugins
 from opsin.graphql.scalars import Cursor
 from opsin.storage.ids import canonical_id
@@ -50,24 +53,13 @@ _NODES: dict[str, tuple[Listing[Any], Any]] = {
 
 
 @strawberry.type(description="An API key, without its secret.")
-class ApiKey:
+class ApiKey(Shown):
     id: strawberry.ID
     name: str
     prefix: str = strawberry.field(description="How the key begins, after `opsin_`.")
     created_at: datetime
     last_used_at: datetime | None = strawberry.field(description="To the minute.")
     revoked_at: datetime | None
-
-    @classmethod
-    def of(cls, record: records.ApiKey) -> Self:
-        return cls(
-            id=strawberry.ID(record.id),
-            name=record.name,
-            prefix=record.prefix,
-            created_at=record.created_at,
-            last_used_at=record.last_used_at,
-            revoked_at=record.revoked_at,
-        )
 
 
 @strawberry.type(description="The caller.")
@@ -103,7 +95,8 @@ class Query:
         "with it as `after`, and nothing that happens meanwhile is missed."
     )
     async def event_cursor(self, info: Info) -> Cursor:
-        return Cursor(await info.context.use_cases.events.position())
+        company_id = info.context.principal.company_id
+        return Cursor(await info.context.use_cases.events.position(company_id))
 
     @strawberry.field(description="Whatever has this id; null when the caller has nothing such.")
     async def node(self, info: Info, id: strawberry.ID) -> Node | None:
@@ -126,9 +119,9 @@ class Query:
         after: str | None = None,
         filter: DatasetFilterInput | None = None,
     ) -> Connection[Dataset]:
-        conditions = filter.conditions() if filter else []
-        source = Source(info.context, core_datasets.LISTING, conditions, None)
-        return await Connection[Dataset].read(source, page_request(info, first, after), Dataset.of)
+        wanted = wanted_datasets(info.context, first, after, filter)
+        source = Source(info.context, core_datasets.LISTING, wanted)
+        return await Connection[Dataset].read(source, Dataset.of)
 
     @strawberry.field
     async def image(self, info: Info, id: strawberry.ID) -> Image | None:
@@ -142,7 +135,10 @@ class Query:
         after: str | None = None,
         filter: ImageFilterInput | None = None,
     ) -> Connection[Image]:
-        return await read_images(info, first, after, filter)
+        wanted = wanted_images(info.context, first, after, filter)
+        return await Connection[Image].read(
+            Source(info.context, core_images.LISTING, wanted), Image.of
+        )
 
     @strawberry.field
     async def analysis(self, info: Info, id: strawberry.ID) -> Analysis | None:
@@ -157,7 +153,9 @@ class Query:
         filter: AnalysisFilterInput | None = None,
         order_by: AnalysisOrder = AnalysisOrder.CREATED_ASC,
     ) -> Connection[Analysis]:
-        return await read_analyses(info, first, after, filter, order_by)
+        wanted = wanted_analyses(info.context, first, after, filter, order_by)
+        source = Source(info.context, core_analyses.LISTING, wanted)
+        return await Connection[Analysis].read(source, Analysis.of)
 
 
 async def _find(info: Info, listing: Listing[Any], kind: Any, identity: str) -> Any | None:
@@ -178,3 +176,21 @@ async def _kind_of(info: Info, identity: str) -> str | None:
     async with info.context.use_cases.database.read() as connection:
         kind: str | None = (await connection.execute(union_all(*lookups))).scalar()
     return kind
+
+
+RULES = Rules(
+    types={**images.READS, **analyses.READS, **annotations.READS, **collections.READS},
+    roots={
+        "event_cursor": LogEnd(),
+        "node": AnyOne(),
+        "dataset": One("Dataset", value=canonical_id),
+        "datasets": Children(core_datasets.LISTING, "Dataset", wanted_datasets),
+        "image": One("Image", value=canonical_id),
+        "images": Children(core_images.LISTING, "Image", wanted_images),
+        "analysis": One("Analysis", value=canonical_id),
+        "analyses": Children(core_analyses.LISTING, "Analysis", wanted_analyses),
+        "collection": One("Collection", argument="key", column="key", value=plain_key),
+        "collections": Children(core_collections.LISTING, "Collection", wanted_collections),
+    },
+)
+"""How reads are compiled; what is not in it goes through the resolvers."""

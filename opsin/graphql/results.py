@@ -1,7 +1,8 @@
 """GraphQL types made from the results that operations declare."""
 
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import strawberry
 from pydantic import BaseModel, ValidationError
@@ -13,14 +14,22 @@ from opsin.core.contract import Result
 from opsin.core.plugin_host import PluginHost
 from opsin.core.plugin_host.fields import inner_types
 from opsin.core.records import Analysis
-from opsin.core.similarity.embeddings import VECTOR, is_stored_apart, needs_vector, without_vector
-from opsin.graphql.context import Info
+from opsin.core.similarity.embeddings import (
+    VECTOR,
+    is_stored_apart,
+    needs_vector,
+    vector_values,
+    without_vector,
+)
+from opsin.graphql.compiler.rules import Unusual
+from opsin.graphql.context import Context, Info
 from opsin.graphql.declared import check_field_names, prepare_enums, summary_of
 from opsin.graphql.selections import asks_for
 
 log = logging.getLogger(__name__)
 
 RESULT_UNION = "OperationResult"
+Kind = TypeVar("Kind", bound=Result)
 
 if TYPE_CHECKING:
     PendingResult = Result
@@ -63,24 +72,67 @@ async def read_result(info: Info, analysis: Analysis) -> Result | None:
 
     The vector of an embedding is read only where the document asks for it.
     """
+    declared = _declared(info.context, analysis.operation, analysis.result_type)
     values = analysis.result
-    if values is None or analysis.operation is None:
+    if declared is None or values is None:
         return None
-    registered = info.context.use_cases.host.operations.get(analysis.operation)
-    if registered is None or registered.operation.result.__name__ != analysis.result_type:
+    if not is_stored_apart(declared, values):
+        return _made(declared, analysis.id, values)
+    if not (needs_vector(declared) or asks_for(info, VECTOR)):
+        return _made(declared, analysis.id, values, without_vector)
+    vector = await info.context.loaders.vector(analysis.id)
+    # Without a vector it has been deleted since.
+    return None if vector is None else _made(declared, analysis.id, {**values, VECTOR: vector})
+
+
+def shown_result(
+    context: Context,
+    analysis_id: str,
+    operation: str | None,
+    result_type: str | None,
+    values: dict[str, Any] | None,
+    vector: str | Literal[False] | None,
+) -> Result | None:
+    """The same for a compiled read, which gives the vector in hexadecimal; False if unread."""
+    declared = _declared(context, operation, result_type)
+    if declared is None or values is None:
         return None
-    declared = registered.operation.result
+    if not is_stored_apart(declared, values):
+        return _made(declared, analysis_id, values)
+    if vector is False:
+        if needs_vector(declared):
+            raise Unusual
+        return _made(declared, analysis_id, values, without_vector)
+    if vector is None:
+        return None
+    whole = {**values, VECTOR: vector_values(bytes.fromhex(vector))}
+    return _made(declared, analysis_id, whole)
+
+
+def _declared(
+    context: Context, operation: str | None, result_type: str | None
+) -> type[Result] | None:
+    """The class of a stored result, if its operation is still there and gives that class."""
+    registered = context.use_cases.host.operations.get(operation) if operation else None
+    if registered is None or registered.operation.result.__name__ != result_type:
+        return None
+    declared: type[Result] = registered.operation.result
+    return declared
+
+
+def _made(
+    declared: type[Kind],
+    analysis_id: str,
+    values: dict[str, Any],
+    make: Callable[[type[Kind], dict[str, Any]], Kind] = lambda kind, values: kind.model_validate(
+        values
+    ),
+) -> Kind | None:
+    """The result, if the stored values are still those of its class."""
     try:
-        if not is_stored_apart(declared, values):
-            return declared.model_validate(values)
-        if not (needs_vector(declared) or asks_for(info, VECTOR)):
-            return without_vector(declared, values)
-        vector = await info.context.loaders.vector(analysis.id)
-        if vector is None:  # deleted since
-            return None
-        return declared.model_validate({**values, VECTOR: vector})
+        return make(declared, values)
     except ValidationError:
-        log.warning("analysis %s was stored by another version of its operation", analysis.id)
+        log.warning("analysis %s was stored by another version of its operation", analysis_id)
         return None
 
 

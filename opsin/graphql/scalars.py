@@ -58,7 +58,8 @@ DATE_TIME = strawberry.scalar(
     name="DateTime",
     description=f"A moment in ISO 8601 with its time zone, such as {_EXAMPLE}.",
     specified_by_url="https://scalars.graphql.org/andimarek/date-time",
-    serialize=datetime.isoformat,
+    # Always with microseconds, as SQL writes it in compiled reads.
+    serialize=lambda moment: moment.isoformat(timespec="microseconds"),
     parse_value=_parse_moment,
 )
 UPLOAD = strawberry.scalar(

@@ -2,14 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 
-from opsin.graphql.context import Info
+from opsin.graphql.context import Context
 
 _LINK_HOURS = 2
 
 
-def signed_link(info: Info, path: str, **parameters: str) -> str:
+def signed_link(context: Context, path: str, **parameters: str) -> str:
     """A signed address; it changes once an hour only, so that browsers can keep what it names."""
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     expires_at = hour + timedelta(hours=_LINK_HOURS)
-    links = info.context.use_cases.links
-    return info.context.base_url + links.sign(path, expires_at=expires_at, **parameters)
+    links = context.use_cases.links
+    return context.base_url + links.sign(path, expires_at=expires_at, **parameters)

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from sqlalchemy.pool import NullPool
 from opsin.core.errors import ConfigurationError, MissingExtra, StorageError
 from opsin.storage.event_log import NewEvent, append_events
 from opsin.storage.json_text import dump_json, load_json
+from opsin.storage.notifications import Notifications
+from opsin.storage.reader import PostgresReader, Reader, SqliteReader
 
 _SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -28,6 +30,9 @@ _SQLITE_PRAGMAS = (
     "PRAGMA mmap_size=268435456",
     "PRAGMA cache_size=-65536",
 )
+
+_SQLITE_READERS = 4
+"""Threads that read for compiled reads; SQLite lets go of the interpreter while it works."""
 
 _BLOB_LOCK = 0x6F7073696C
 
@@ -68,7 +73,7 @@ class Transaction:
 
 
 class Signal:
-    """Wakes whoever waits for a commit of this process."""
+    """Wakes whoever waits for a commit: of this process, or of another that was heard of."""
 
     def __init__(self) -> None:
         self.fired = 0
@@ -105,16 +110,20 @@ class Database:
         self.url = database_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.committed = Signal()
+        self.reader: Reader
         if self.is_sqlite:
             if self.url.database:
                 Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
             self._reader = _sqlite_engine(self.url, begin="BEGIN", pool_size=4)
             # One writer per process: waiting in a queue of ours is fair, SQLite's is not.
             self._writer = _sqlite_engine(self.url, begin="BEGIN IMMEDIATE", pool_size=1)
+            self.reader = SqliteReader(self._connect_to_read, _SQLITE_READERS)
         else:
             self._reader = self._writer = _engine(
                 self.url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True
             )
+            _, arguments = self._reader.dialect.create_connect_args(self.url)
+            self.reader = PostgresReader(arguments, pool_size)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -138,7 +147,22 @@ class Database:
         if transaction.events:
             self.committed.fire()
 
+    def notifications(self, heard: Callable[[int | None], None]) -> Notifications | None:
+        """What tells of other processes' commits, to be run; None where only a poll can."""
+        if self.is_sqlite:
+            return None
+        _, arguments = self._reader.dialect.create_connect_args(self.url)
+        return Notifications(arguments, heard)
+
+    def _connect_to_read(self) -> sqlite3.Connection:
+        # Made in the thread that uses it, closed by the one that closes the database.
+        connection = sqlite3.connect(self.url.database or "", check_same_thread=False)
+        _set_pragmas(connection, None)
+        connection.execute("PRAGMA query_only=ON")
+        return connection
+
     async def close(self) -> None:
+        await self.reader.close()
         await self._reader.dispose()
         if self._writer is not self._reader:
             await self._writer.dispose()

@@ -6,6 +6,7 @@ import time
 import uuid
 
 _RANDOM_BITS = 74
+_LAST_GROUP = (1 << 48) - 1  # the twelve digits behind the last hyphen
 _lock = threading.Lock()
 _last = 0
 
@@ -28,7 +29,12 @@ def new_ids(count: int) -> list[str]:
         )
         first = fresh if fresh > _last else _last + 1
         _last = first + count - 1
-    return [_format(value) for value in range(first, first + count)]
+    low = first & _LAST_GROUP
+    if low + count > _LAST_GROUP:
+        return [_format(value) for value in range(first, first + count)]
+    # All but the last group of digits is the same for all of them.
+    head = _format(first)[:-12]
+    return [f"{head}{value:012x}" for value in range(low, low + count)]
 
 
 def canonical_id(value: object) -> str | None:

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import UserDefinedType
 
-from opsin.storage.tables import embeddings, events
+from opsin.storage.tables import embeddings
 
 BLOCK = 4096
 """Vectors that are read at once."""
@@ -107,12 +107,6 @@ async def is_indexed(connection: AsyncConnection) -> bool:
         " AND attname = 'indexed' AND NOT attisdropped"
     )
     return (await connection.execute(text(column))).first() is not None
-
-
-async def log_position(connection: AsyncConnection, company_id: str) -> int:
-    """The company's last event: while it is the same, so are the company's embeddings."""
-    last = select(func.max(events.c.sequence)).where(events.c.company_id == company_id)
-    return (await connection.execute(last)).scalar() or 0
 
 
 async def analysis_ids(connection: AsyncConnection, scope: Scope, most: int) -> list[str]:

@@ -43,3 +43,19 @@ def test_a_deep_value_with_a_long_number_is_read_or_refused() -> None:
     # The standard library stops where this Python's stack ends.
     with contextlib.suppress(json.JSONDecodeError):
         parse_json("[" * 1000 + "9" * 30 + "]" * 1000)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0.0012345678901234567",
+        "[0.0012345678901234567, 12345678901234567890]",
+        "[12345678901234567890, 0.0012345678901234567]",
+        "-12345678901234567890",
+        "12345678901234567890.5",
+        '{"0.1234567890123456789": 1234567890123456789012}',
+        "1.5e-10",
+    ],
+)
+def test_long_fractions_are_not_long_integers(text: str) -> None:
+    assert repr(parse_json(text)) == repr(json.loads(text))

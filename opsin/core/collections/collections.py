@@ -222,7 +222,12 @@ def emit(transaction: Transaction, kind: str, collection: Collection, **data: An
 
 def inputs_of(collection: Collection) -> tuple[CollectionInput, ...]:
     """The embeddings that the collection's members are made of."""
-    return tuple(CollectionInput.model_validate(one) for one in collection.inputs)
+    return stored_inputs(collection.inputs)
+
+
+def stored_inputs(inputs: Sequence[dict[str, Any]]) -> tuple[CollectionInput, ...]:
+    """The same, of the column."""
+    return tuple(CollectionInput.model_validate(one) for one in inputs)
 
 
 def _chosen(choice: MemberChoice) -> ColumnElement[bool]:

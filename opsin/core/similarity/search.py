@@ -10,11 +10,11 @@ from weakref import WeakValueDictionary
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from opsin.storage.database import Database
+from opsin.storage.event_log import last_position
 from opsin.storage.vectors import (
     BLOCK,
     Scope,
     analysis_ids,
-    log_position,
     nearest_by_index,
     vector_blocks,
 )
@@ -83,7 +83,7 @@ class VectorSearch:
         lock = self._reading.setdefault(scope, asyncio.Lock())
         async with lock, self._database.read() as connection:
             # The position first: what is committed after it is only looked for too often.
-            position = await log_position(connection, scope.company_id)
+            position = await last_position(connection, scope.company_id)
             kept = self._kept.get(scope)
             if kept is None or kept.position != position:
                 ids = await analysis_ids(connection, scope, most + 1)

@@ -1,0 +1,228 @@
+"""A connection in SQL: one page of rows, each row's JSON written once."""
+
+from typing import TYPE_CHECKING
+
+from graphql import GraphQLField, get_named_type
+
+from opsin.core.conditions import Comparison
+from opsin.core.pages import Wanted, cursor_mark
+from opsin.graphql.compiler.listing import LIST, PAGE_INFO, Listed, Page
+from opsin.graphql.compiler.rules import Children, NotCompiled
+from opsin.graphql.compiler.selection import Asked
+from opsin.storage.json_sql import UNUSUAL, braced, literal
+
+if TYPE_CHECKING:
+    from opsin.graphql.compiler.statement import StatementWriter
+
+
+class ConnectionWriter:
+    """Writes `{nodes, edges, pageInfo, totalCount}` as one scalar subquery.
+
+    Inside, rows are chosen, ordered and made JSON (c0, c1, ...); around them, joined to lists.
+    """
+
+    def __init__(
+        self,
+        writer: "StatementWriter",
+        rule: Children,
+        definition: GraphQLField,
+        asked: Asked,
+        parent: str | None,
+    ) -> None:
+        self._writer = writer
+        self._sql = writer.sql
+        self._rule = rule
+        self._site = writer.site(rule, definition, asked)
+        wanted = self._site.meaning.wanted
+        assert wanted is not None, "the rule is one of children"
+        self._wanted: Wanted = wanted
+        self._alias = writer.alias()
+        kind = writer.type(get_named_type(definition.type).name)
+        self._kind = kind.name
+        self._members = writer.selections.of(kind, asked.selections)
+        self._columns: list[str] = []
+        self._has_parent = parent is not None
+        under = [f"{self._alias}.{rule.listing.parent}={parent}"] if parent else []
+        self._chosen = [*under, *self._conditions()]
+
+    def listed(self) -> "Listed | None":
+        """The same in parts, for a list whose rows come one by one; None if it has no such form.
+
+        A database that joins many rows to one text copies it again and again while it grows.
+        """
+        names = [one.name for one in self._members]
+        lists = [one for one in self._members if one.name in ("nodes", "edges")]
+        if len(lists) != 1 or names.count("pageInfo") > 1:
+            return None
+        item = self._item(lists[0], guarded=False)
+        page = None
+        members: list[tuple[str, str]] = []
+        for one in self._members:
+            if one is lists[0]:
+                members.append((one.key, literal(f"[{LIST}]")))
+            elif one.name == "pageInfo":
+                page = self._page_members(one)
+                members.append((one.key, literal(PAGE_INFO)))
+            else:
+                members.append((one.key, self._member(one)))
+        columns = self._sql.answer(item)
+        if page:
+            columns = f"{columns},{self._sql.answer(self._cursor())}"
+        return Listed(
+            braced(members),
+            self._page(columns, more=1 if page else 0),
+            Page(self._site.number, self._wanted.request.after is not None, page or ()),
+        )
+
+    def text(self) -> str:
+        members = [(one.key, self._member(one)) for one in self._members]
+        if not self._columns:  # a total at most: no row is shown
+            return f"({braced(members)})"
+        columns = ",".join(f"{text} AS c{n}" for n, text in enumerate(self._columns))
+        return f"(SELECT {braced(members)} FROM ({self._page(columns)}) p)"
+
+    def _page(self, columns: str, more: int = 0) -> str:
+        """The rows of the page in order, and so many more."""
+        chosen, order = self._rows([*self._chosen, *self._past()]), ",".join(self._order())
+        limit = f"LIMIT {self._first}+{more}" if more else f"LIMIT {self._first}"
+        if self._wanted.request.order.column == "id":  # an index has that order
+            return f"SELECT {columns} {chosen} ORDER BY {order} {limit}"
+        # Else all rows are sorted: their ids alone, not what is shown of them.
+        ids = f"SELECT {self._alias}.id {chosen} ORDER BY {order} {limit}"
+        found = self._writer.rows(
+            self._rule.listing.table, self._alias, [f"{self._alias}.id IN ({ids})"]
+        )
+        return f"SELECT {columns} {found} ORDER BY {order}"
+
+    # Members
+
+    def _member(self, asked: Asked) -> str:
+        match asked.name:
+            case "__typename":
+                return literal(f'"{self._kind}"')
+            case "nodes" | "edges":
+                return self._list(self._item(asked))
+            case "pageInfo":
+                return self._page_info(asked)
+            case "totalCount":
+                return f"(SELECT {self._sql.plain('count(*)')} {self._rows(self._chosen)})"
+        raise NotCompiled(f"{asked.name} of a connection")
+
+    def _list(self, item: str) -> str:
+        return f"'['||{self._sql.joined(self._column(item))}||']'"
+
+    def _item(self, asked: Asked, *, guarded: bool = True) -> str:
+        """The JSON of one row, of `nodes` or of `edges`."""
+        if asked.name == "nodes":
+            return self._writer.object(self._rule.type, self._alias, asked, guarded=guarded)
+        return self._edge(asked, guarded=guarded)
+
+    def _edge(self, asked: Asked, *, guarded: bool) -> str:
+        kind = self._writer.type(f"{self._rule.type}Edge")
+        members: list[tuple[str, str]] = []
+        for one in self._writer.selections.of(kind, asked.selections):
+            match one.name:
+                case "__typename":
+                    text = literal(f'"{kind.name}"')
+                case "cursor":
+                    text = f"'\"'||{self._cursor()}||'\"'"
+                case "node":
+                    text = self._writer.object(self._rule.type, self._alias, one, guarded=guarded)
+                case _:
+                    raise NotCompiled(f"{one.name} of an edge")
+            members.append((one.key, text))
+        return braced(members)
+
+    def _page_info(self, asked: Asked) -> str:
+        return braced([(key, self._of_page(name)) for key, name in self._page_members(asked)])
+
+    def _page_members(self, asked: Asked) -> tuple[tuple[str, str], ...]:
+        """The key and the name of each member of a PageInfo."""
+        kind = self._writer.type("PageInfo")
+        return tuple((o.key, o.name) for o in self._writer.selections.of(kind, asked.selections))
+
+    def _of_page(self, name: str) -> str:
+        match name:
+            case "__typename":
+                return literal('"PageInfo"')
+            case "hasNextPage":
+                return f"CASE WHEN EXISTS ({self._next()}) THEN 'true' ELSE 'false' END"
+            case "hasPreviousPage":
+                return literal("false" if self._wanted.request.after is None else "true")
+            case "startCursor":
+                return self._end_of_page("max" if self._is_descending else "min")
+            case "endCursor":
+                return self._end_of_page("min" if self._is_descending else "max")
+        raise NotCompiled(f"{name} of a page")
+
+    def _next(self) -> str:
+        """The row after the page."""
+        rows, order = self._rows([*self._chosen, *self._past()]), ",".join(self._order())
+        return f"SELECT 1 {rows} ORDER BY {order} LIMIT 1 OFFSET {self._first}"
+
+    def _end_of_page(self, function: str) -> str:
+        """The least or the greatest cursor: as texts they have the order of their rows."""
+        found = f"{function}({self._sql.plain_order(self._column(self._cursor()))})"
+        return f"coalesce('\"'||{found}||'\"','null')"
+
+    # Rows
+
+    @property
+    def _is_descending(self) -> bool:
+        return self._wanted.request.order.descending
+
+    def _column(self, text: str) -> str:
+        if text not in self._columns:
+            self._columns.append(text)
+        return f"p.c{self._columns.index(text)}"
+
+    @property
+    def _first(self) -> str:
+        """The size of the page."""
+        return f"CAST({self._site.bind(0)} AS bigint)"
+
+    def _rows(self, conditions: list[str]) -> str:
+        table = self._rule.listing.table
+        indexed = {index.columns[0].name for index in table.indexes if len(index.columns)}
+        equal = {c.column for c in self._wanted.conditions if c.comparison is Comparison.EQUAL}
+        by_company = not self._has_parent and not indexed & equal
+        return self._writer.rows(table, self._alias, conditions, by_company=by_company)
+
+    def _order(self) -> list[str]:
+        order = self._wanted.request.order
+        end = " DESC" if order.descending else ""
+        return [f"{self._alias}.{name}{end}" for name in self._positions()]
+
+    def _positions(self) -> list[str]:
+        column = self._wanted.request.order.column
+        return ["id"] if column == "id" else [column, "id"]
+
+    def _past(self) -> list[str]:
+        """The rows after the page's cursor."""
+        if self._wanted.request.after is None:
+            return []
+        names = [f"{self._alias}.{name}" for name in self._positions()]
+        values = [self._site.bind(1 + place) for place in range(len(names))]
+        beyond = "<" if self._wanted.request.order.descending else ">"
+        return [f"({','.join(names)}){beyond}({','.join(values)})"]
+
+    def _conditions(self) -> list[str]:
+        found = []
+        begin = 1 if self._wanted.request.after is None else 1 + len(self._positions())
+        for number, condition in enumerate(self._wanted.conditions, begin):
+            column, value = f"{self._alias}.{condition.column}", self._site.bind(number)
+            if condition.comparison is Comparison.AMONG:
+                found.append(self._sql.among(column, value))
+            else:
+                found.append(f"{column}{condition.comparison.value}{value}")
+        return found
+
+    def _cursor(self) -> str:
+        """As `opsin.core.pages.encode_cursor` writes it."""
+        order, identity = self._wanted.request.order, self._sql.plain(f"{self._alias}.id")
+        mark = literal(cursor_mark(order))
+        if order.column == "id":
+            return f"{mark}||{identity}"
+        value = self._sql.moment(f"{self._alias}.{order.column}")
+        # PostgreSQL has infinite times, which no cursor names.
+        return f"{mark}||coalesce({value},{literal(UNUSUAL)})||'|'||{identity}"

@@ -1,0 +1,218 @@
+"""SQL that writes JSON: how each database turns a column's value into JSON text.
+
+Text is put together with `||` and never parsed again: on PostgreSQL twice as fast as
+`json_build_object`, and on SQLite the only way that keeps every digit of a number.
+
+Two control characters stand in the text for what is no JSON.  They cannot be mistaken: JSON has
+every control character of a string escaped.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import orjson
+
+UNUSUAL = "\x1d"
+"""Stands where a value is none that the schema allows; the whole text is then of no use."""
+HOLE = "\x1f"
+"""Begins and ends a place that Python fills: a number, a colon and a JSON list of its inputs."""
+
+_NOTHING = f"'{UNUSUAL}'"
+_SMALLEST, _LARGEST = -(2**31), 2**31 - 1  # GraphQL's Int
+
+
+class JsonSql(Protocol):
+    """Every method takes SQL expressions and gives one; NULL becomes NULL unless it says so."""
+
+    def identity(self, value: str) -> str:
+        """An id, as a JSON string."""
+
+    def text(self, value: str) -> str:
+        """Any text, as a JSON string."""
+
+    def moment(self, value: str) -> str:
+        """A time, as `datetime.isoformat(timespec="microseconds")` writes it in UTC, unquoted."""
+
+    def integer(self, value: str) -> str:
+        """A number of GraphQL's Int; UNUSUAL beyond 32 bits."""
+
+    def number(self, value: str) -> str:
+        """A number of GraphQL's Float, to the last bit; UNUSUAL if infinite or not a number."""
+
+    def boolean(self, value: str) -> str:
+        """true or false."""
+
+    def json(self, value: str) -> str:
+        """A column of JSON, as it was stored."""
+
+    def binary(self, value: str) -> str:
+        """Bytes as a JSON string of hexadecimal digits."""
+
+    def plain(self, value: str) -> str:
+        """The value as text."""
+
+    def answer(self, text: str) -> str:
+        """A text as the driver gives bytes: nobody decodes what is only sent on."""
+
+    def joined(self, values: str) -> str:
+        """The texts of all rows, in their order, with commas between them; empty without rows."""
+
+    def plain_order(self, value: str) -> str:
+        """The text, to be compared character by character."""
+
+    def padded(self, number: str, width: int) -> str:
+        """A whole number, with zeros before it."""
+
+    def placeholder(self, number: int) -> str:
+        """The parameter of this number, from 1."""
+
+    def unindexed(self, condition: str) -> str:
+        """The condition where another one must choose the index, whatever the statistics say."""
+
+    def among(self, value: str, parameter: str, kind: str = "text") -> str:
+        """Whether the value is in a list given as one parameter; `kind` is `text` or `uuid`."""
+
+    def parameter(self, value: Any) -> Any:
+        """A value as the driver takes it."""
+
+
+class PostgresJson:
+    """PostgreSQL, through asyncpg."""
+
+    def identity(self, value: str) -> str:
+        return f"'\"'||{value}||'\"'"
+
+    def text(self, value: str) -> str:
+        return f"to_json({value})::text"
+
+    def moment(self, value: str) -> str:
+        return f"to_char({value} AT TIME ZONE 'UTC','YYYY-MM-DD\"T\"HH24:MI:SS.US\"+00:00\"')"
+
+    def integer(self, value: str) -> str:
+        return f"{value}::text"  # the column's type has 32 bits
+
+    def number(self, value: str) -> str:
+        # What is infinite or not a number is not itself minus itself nothing.
+        real = f"{value}::float8"
+        finite = f"{real}-{real}=0"
+        return f"CASE WHEN {finite} THEN {real}::text WHEN {value} IS NOT NULL THEN {_NOTHING} END"
+
+    def boolean(self, value: str) -> str:
+        return f"{value}::text"
+
+    def json(self, value: str) -> str:
+        return f"{value}::text"
+
+    def binary(self, value: str) -> str:
+        return f"'\"'||encode({value},'hex')||'\"'"
+
+    def plain(self, value: str) -> str:
+        return f"{value}::text"
+
+    def answer(self, text: str) -> str:
+        return text  # its reader's connections take every text as bytes
+
+    def joined(self, values: str) -> str:
+        return f"coalesce(string_agg({values},','),'')"
+
+    def plain_order(self, value: str) -> str:
+        return f'{value} COLLATE "C"'
+
+    def padded(self, number: str, width: int) -> str:
+        return f"lpad({number}::text,{width},'0')"
+
+    def placeholder(self, number: int) -> str:
+        return f"${number}"
+
+    def unindexed(self, condition: str) -> str:
+        return f"({condition}) IS TRUE"
+
+    def among(self, value: str, parameter: str, kind: str = "text") -> str:
+        return f"{value}=ANY({parameter}::{kind}[])"
+
+    def parameter(self, value: Any) -> Any:
+        return value
+
+
+class SqliteJson:
+    """SQLite, through the standard library."""
+
+    def identity(self, value: str) -> str:
+        return f"'\"'||{value}||'\"'"
+
+    def text(self, value: str) -> str:
+        return f"nullif(json_quote({value}),'null')"  # a text is quoted, also that one
+
+    def moment(self, value: str) -> str:
+        # Stored as 2026-01-31 12:00:00.000000, in UTC.
+        return f"replace({value},' ','T')||'+00:00'"
+
+    def integer(self, value: str) -> str:
+        # No column of SQLite's is kept to its type.
+        within = f"typeof({value})='integer' AND {value} BETWEEN {_SMALLEST} AND {_LARGEST}"
+        return f"CASE WHEN {value} IS NULL THEN NULL WHEN {within} THEN {value} ELSE {_NOTHING} END"
+
+    def number(self, value: str) -> str:
+        # 17 digits tell every number from every other; SQLite's own JSON has 15.
+        finite = f"abs({value})<=1.7976931348623157e308"
+        digits = f"printf('%!.17g',{value})"
+        return f"CASE WHEN {finite} THEN {digits} WHEN {value} IS NOT NULL THEN {_NOTHING} END"
+
+    def boolean(self, value: str) -> str:
+        return f"CASE {value} WHEN 1 THEN 'true' WHEN 0 THEN 'false' END"
+
+    def json(self, value: str) -> str:
+        return value
+
+    def binary(self, value: str) -> str:
+        return f"'\"'||hex({value})||'\"'"
+
+    def plain(self, value: str) -> str:
+        return value
+
+    def answer(self, text: str) -> str:
+        return f"CAST({text} AS BLOB)"
+
+    def joined(self, values: str) -> str:
+        return f"coalesce(group_concat({values},','),'')"
+
+    def plain_order(self, value: str) -> str:
+        return value
+
+    def padded(self, number: str, width: int) -> str:
+        return f"printf('%0{width}d',{number})"
+
+    def placeholder(self, number: int) -> str:
+        return f"?{number}"
+
+    def unindexed(self, condition: str) -> str:
+        return f"+({condition})"
+
+    def among(self, value: str, parameter: str, kind: str = "text") -> str:
+        return f"{value} IN (SELECT value FROM json_each({parameter}))"
+
+    def parameter(self, value: Any) -> Any:
+        if isinstance(value, datetime):
+            return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+        return orjson.dumps(value).decode() if isinstance(value, list) else value
+
+
+def literal(text: str) -> str:
+    """The text as SQL; for names and punctuation of ours, never for what a caller gives."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def braced(members: Sequence[tuple[str, str]]) -> str:
+    """An object of these keys, which are names, and of the JSON of these expressions."""
+    if not members:
+        return "'{}'"
+    parts = [
+        f"{literal(('{' if n == 0 else ',') + _key(key))}||{text}"
+        for n, (key, text) in enumerate(members)
+    ]
+    return "||".join([*parts, "'}'"])
+
+
+def _key(name: str) -> str:
+    return f'"{name}":'
