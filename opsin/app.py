@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
 from starlette.applications import Starlette
@@ -20,11 +21,14 @@ from opsin.assembly import Parts, assemble
 from opsin.core.errors import OpsinError
 from opsin.core.plugin_host import PluginSource
 from opsin.graphql.context import Context, ContextFactory
+from opsin.graphql.direct import PATH, DirectDoor
 from opsin.graphql.http import GraphQLApp
 from opsin.graphql.limits import Limits
 from opsin.graphql.schema import build_schema
+from opsin.graphql.trusted_documents import load_trusted
 from opsin.settings import Settings, load_settings
 from opsin.web.body_limit import BodyLimit
+from opsin.web.exports import ExportRoutes
 from opsin.web.files import Files
 from opsin.web.graphiql_page import STATIC_DIR
 from opsin.web.http_errors import answer_error
@@ -43,45 +47,78 @@ def create_app(
     settings.check_exposure()
     parts = assemble(settings, more_plugins)
     use_cases = parts.use_cases
+    graphql = _graphql(settings, parts)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with parts.running(), _background(settings, parts):
             yield
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", _to_graphiql),
             Route("/health", _health),
-            *_graphql(settings, parts),
+            *graphql.routes,
             *Files(use_cases.images, use_cases.artifacts, use_cases.links).routes(),
+            *ExportRoutes(use_cases.exports, use_cases.access, use_cases.links).routes(),
         ],
-        middleware=_middleware(settings),
+        middleware=[graphql.direct, *_middleware(settings)],
         exception_handlers={OpsinError: answer_error},
         lifespan=lifespan,
     )
+    # For whoever runs the server: what goes on for ever would hold up its end.
+    app.state.end_streams = use_cases.events.stop
+    return app
 
 
-def _graphql(settings: Settings, parts: Parts) -> list[BaseRoute]:
+@dataclass(frozen=True, slots=True)
+class _GraphQL:
+    """The door's routes, and what takes the usual requests before anything else sees them."""
+
+    routes: list[BaseRoute]
+    direct: Middleware
+
+
+def _graphql(settings: Settings, parts: Parts) -> _GraphQL:
     limits = Limits(
         depth=settings.graphql_max_depth,
         fields=settings.graphql_max_fields,
         aliases=settings.graphql_max_aliases,
         tokens=settings.graphql_max_tokens,
+        breadth=settings.graphql_max_breadth,
+        document_bytes=settings.graphql_max_document_bytes,
+        page=settings.graphql_max_page,
+        rows=settings.graphql_max_rows,
+    )
+    trusted = load_trusted(settings.graphql_documents, only=settings.graphql_trusted_only)
+    schema = build_schema(
+        parts.use_cases.host, limits, trusted=trusted, introspection=settings.graphql_introspection
+    )
+    contexts = ContextFactory(
+        parts.use_cases, public_url=settings.public_url, max_page=settings.graphql_max_page
     )
     door = GraphQLApp(
-        build_schema(parts.use_cases.host, limits),
-        context_getter=ContextFactory(
-            parts.use_cases, public_url=settings.public_url, max_page=settings.graphql_max_page
-        ),
+        schema,
+        context_getter=contexts,
         on_connect=Context.authenticate,
         allowed_origins=settings.cors_origins,
+        trusted=trusted,
     )
-    return [
-        Route("/graphql", door),
-        WebSocketRoute("/graphql", door),
+    direct = Middleware(
+        DirectDoor,
+        schema=schema,
+        contexts=contexts,
+        trusted=trusted,
+        hosts=_LOCAL_NAMES if settings.auth == "dev" else None,
+        shares_origins=bool(settings.cors_origins),
+        max_bytes=settings.max_request_bytes,
+    )
+    routes = [
+        Route(PATH, door),
+        WebSocketRoute(PATH, door),
         Mount("/static/graphiql", StaticFiles(directory=STATIC_DIR)),
     ]
+    return _GraphQL(routes, direct)
 
 
 def _middleware(settings: Settings) -> list[Middleware]:

@@ -22,6 +22,7 @@ from opsin.core.collections.references import References
 from opsin.core.datasets import Datasets
 from opsin.core.engine import Engine, check_names
 from opsin.core.events import Events
+from opsin.core.exports.exports import Exports
 from opsin.core.fetch import Fetcher
 from opsin.core.images import Images
 from opsin.core.imaging import ImageLimits
@@ -177,6 +178,7 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
         engine=engine,
         enrolment=Enrolment(database, ImageVectors(database, host, answers, images, models)),
         events=Events(database, poll_seconds=settings.poll_seconds),
+        exports=Exports(database),
         host=host,
         images=images,
         immediate=Immediate(
@@ -203,7 +205,7 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
         _worker(settings, use_cases),
         BlobSweep(database, blobs),
         settings.resolved_database_url,
-        closers=(engine.close, blobs.close, database.close),
+        closers=(use_cases.events.close, engine.close, blobs.close, database.close),
     )
 
 

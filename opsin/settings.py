@@ -123,7 +123,23 @@ class Settings(BaseSettings):
     graphql_max_fields: int = Field(500, ge=1, description="fields, fragments expanded")
     graphql_max_aliases: int = Field(50, ge=1, description="aliases, fragments expanded")
     graphql_max_tokens: int = Field(5_000, ge=1, description="tokens in a GraphQL document")
-    graphql_max_page: int = Field(1_000, ge=1, description="largest `first` of a connection")
+    graphql_max_breadth: int = Field(
+        256, ge=1, description="fields side by side in one selection set, fragments expanded"
+    )
+    graphql_max_document_bytes: int = Field(
+        256 * 2**10, ge=1, description="bytes of a GraphQL document, counted before it is read"
+    )
+    graphql_max_page: int = Field(10_000, ge=1, description="largest `first` of a connection")
+    graphql_max_rows: int = Field(
+        1_000_000, ge=1, description="rows that one operation may ask for, all lists together"
+    )
+    graphql_introspection: bool = Field(True, description="whether clients may read the schema")
+    graphql_documents: Path | None = Field(
+        None, description="JSON file of trusted documents, which clients ask for by id"
+    )
+    graphql_trusted_only: bool = Field(
+        False, description="serve no other documents than the trusted ones"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe log line written"
     )

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from opsin.cli.event_loop import on_stop_signal
 
 _GRACE_SECONDS = 5
-"""For requests that are being answered; subscriptions over SSE never end by themselves."""
+"""For requests that are being answered; subscriptions are ended at once."""
 
 
 def _is_no_cancellation(record: logging.LogRecord) -> bool:
@@ -22,11 +22,14 @@ def _is_no_cancellation(record: logging.LogRecord) -> bool:
 
 
 class _Server(uvicorn.Server):
-    """Tells when it accepts connections, and leaves the signals to `serve_app`."""
+    """Tells when it accepts connections and when it ends, and leaves the signals to `serve_app`."""
 
-    def __init__(self, config: uvicorn.Config, accepting: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, accepting: Callable[[], None], ending: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._accepting = accepting
+        self._ending = ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -40,6 +43,7 @@ class _Server(uvicorn.Server):
 
     def stop(self, number: int) -> None:
         """Let requests end; a second Ctrl-C does not wait for them."""
+        self._ending()
         self.handle_exit(signal.Signals(number), None)
 
 
@@ -58,10 +62,12 @@ async def serve_app(
         # Off by default: a signed link in it would let the reader of a log fetch the picture.
         access_log=access_log,
         server_header=False,
+        # Compressing each small message for each subscriber costs more than it saves.
+        ws_per_message_deflate=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
-    server = _Server(config, accepting)
+    server = _Server(config, accepting, app.state.end_streams)
     with on_stop_signal(server.stop):
         async with app.router.lifespan_context(app):
             await server.serve([listener])

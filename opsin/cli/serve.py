@@ -8,7 +8,7 @@ import typer
 from opsin.cli import event_loop
 from opsin.cli.options import DataDir, make_data_dir, read_settings
 from opsin.cli.output import print_line
-from opsin.core.errors import ConfigurationError
+from opsin.core.errors import ConfigurationError, reason_of
 
 if TYPE_CHECKING:
     from opsin.settings import Settings
@@ -93,8 +93,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise ConfigurationError(
-            f"cannot listen on {host} port {port}: {error.strerror or type(error).__name__}; "
-            "--port 0 takes a free one"
+            f"cannot listen on {host} port {port}: {reason_of(error)}; --port 0 takes a free one"
         ) from None
     return listener
 

@@ -3,6 +3,8 @@
 import hashlib
 import hmac
 import secrets
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +12,8 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from opsin.core.errors import InvalidInput, NotFound, Unauthenticated
+from opsin.core.known_keys import KnownKeys, Together
+from opsin.core.live_keys import LiveKeys
 from opsin.core.records import ApiKey, Company, columns_of, from_values, to_record
 from opsin.core.storable import is_storable_text
 from opsin.storage.database import Database
@@ -17,6 +21,7 @@ from opsin.storage.ids import canonical_id, new_id
 from opsin.storage.tables import api_keys, companies
 
 LOCAL_COMPANY = "local"
+_NOT_VALID = "This API key is not valid"
 _KEY_MARK = "opsin"
 _PREFIX_BYTES = 6
 _SECRET_BYTES = 32
@@ -36,15 +41,22 @@ class Principal:
 class Access:
     """Authenticates callers; every other use case starts from the Principal this gives."""
 
-    def __init__(self, database: Database, *, mode: str) -> None:
+    def __init__(
+        self, database: Database, *, mode: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._database = database
         self._mode = mode
         self._local: Principal | None = None
+        self._known: KnownKeys[Principal] = KnownKeys(clock)
+        self._together = Together()
+        self._live_keys = LiveKeys(database)
 
     async def authenticate(self, token: str | None) -> Principal:
         """The caller behind an API key; without one, the local user in dev mode.
 
-        Raises Unauthenticated, with the same text for an unknown, a wrong and a revoked key.
+        Raises Unauthenticated, with the same text for an unknown, a wrong and a revoked key.  A key
+        that this process revokes ends at once; one that another process revokes may be taken for
+        KNOWN_SECONDS longer.
         """
         if token:
             return await self._principal_of_key(token)
@@ -53,14 +65,12 @@ class Access:
         raise Unauthenticated("Send an API key: Authorization: Bearer <key>, or X-API-Key: <key>")
 
     async def confirm(self, principal: Principal) -> None:
-        """Raises Unauthenticated once the caller's key has ended; for connections that stay."""
-        if principal.key_id is None:
-            return
-        statement = select(api_keys.c.revoked_at).where(api_keys.c.id == principal.key_id)
-        async with self._database.read() as connection:
-            row = (await connection.execute(statement)).first()
-        if row is None or row.revoked_at is not None:
-            raise Unauthenticated("This API key is not valid")
+        """Raises Unauthenticated once the caller's key has ended; for connections that stay.
+
+        The database is asked each time, in one statement for all who ask at the same time.
+        """
+        if principal.key_id is not None and not await self._live_keys.holds(principal.key_id):
+            raise Unauthenticated(_NOT_VALID)
 
     async def local(self) -> Principal:
         """The one user of dev mode and of the command line."""
@@ -144,11 +154,23 @@ class Access:
             ).first()
         if row is None:
             raise NotFound("API key not found")
+        self._known.revoke(row.id)
         return to_record(ApiKey, row)
 
     async def _principal_of_key(self, token: str) -> Principal:
         if not is_storable_text(token):  # PostgreSQL could not even look for it
-            raise Unauthenticated("This API key is not valid")
+            raise Unauthenticated(_NOT_VALID)
+        digest = hashlib.sha256(token.encode()).digest()
+        known = self._known.get(digest)
+        if known is not None:
+            return known
+        found = await self._together.once(digest, lambda: self._read_key(token, digest))
+        if found.key_id is not None and self._known.is_revoked(found.key_id):
+            raise Unauthenticated(_NOT_VALID)  # while it was being read
+        return found
+
+    async def _read_key(self, token: str, digest: bytes) -> Principal:
+        begun = self._known.now()
         mark, _, rest = token.partition("_")
         prefix, _, secret = rest.partition("_")
         columns = (
@@ -166,14 +188,16 @@ class Access:
         # An unknown prefix is compared too, so that the time taken tells nothing.
         matches = hmac.compare_digest(row.secret_sha256 if row else "0" * 64, _digest(secret))
         if mark != _KEY_MARK or row is None or not matches or row.revoked_at is not None:
-            raise Unauthenticated("This API key is not valid")
+            raise Unauthenticated(_NOT_VALID)
         now = datetime.now(UTC)
         if row.last_used_at is None or now - row.last_used_at > _LAST_USED_RESOLUTION:
             async with self._database.write() as transaction:
                 await transaction.connection.execute(
                     update(api_keys).where(api_keys.c.id == row.id).values(last_used_at=now)
                 )
-        return Principal(row.company_id, row.name, row.id)
+        principal = Principal(row.company_id, row.name, row.id)
+        self._known.put(digest, principal, row.id, checked_at=begun)
+        return principal
 
 
 def _digest(secret: str) -> str:

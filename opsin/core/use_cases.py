@@ -15,6 +15,7 @@ from opsin.core.collections.references import References
 from opsin.core.datasets import Datasets
 from opsin.core.engine import Engine
 from opsin.core.events import Events
+from opsin.core.exports.exports import Exports
 from opsin.core.images import Images
 from opsin.core.immediate import Immediate
 from opsin.core.links import Links
@@ -41,6 +42,7 @@ class UseCases:
     engine: Engine
     enrolment: Enrolment
     events: Events
+    exports: Exports
     host: PluginHost
     images: Images
     immediate: Immediate
