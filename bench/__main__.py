@@ -6,12 +6,17 @@ import platform
 
 from bench import (
     annotations_ingest,
+    classify_again,
+    exports,
     face_over_http,
     pressure,
     queue_drain,
     repeats,
     similarity,
+    small_reads,
     startup,
+    subscribers,
+    upload_latency,
 )
 
 
@@ -26,7 +31,12 @@ def main() -> None:
         "face_over_http": face_over_http.main(),
         "queue_drain": queue_drain.main(),
         "repeats": repeats.main(),
+        "classify_again": classify_again.main(),
+        "small_reads": small_reads.main(),
+        "upload_latency": upload_latency.main(),
         "annotations_ingest": annotations_ingest.main(),
+        "subscribers": subscribers.main(),
+        "exports": exports.main(),
         "similarity": similarity.main(),
         "pressure": pressure.main(),
     }

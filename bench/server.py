@@ -16,6 +16,15 @@ import httpx
 @contextlib.contextmanager
 def running_server(folder: Path, **settings: str) -> Iterator[httpx.Client]:
     """A server for `settings` (names without `OPSIN_`), and a client for it."""
+    with running_process(folder, **settings) as (client, _):
+        yield client
+
+
+@contextlib.contextmanager
+def running_process(
+    folder: Path, **settings: str
+) -> "Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]":
+    """The same, and the server's process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -32,7 +41,7 @@ def running_server(folder: Path, **settings: str) -> Iterator[httpx.Client]:
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
             wait_until_accepting(client, process)
-            yield client
+            yield client, process
     finally:
         process.terminate()
         process.wait()

@@ -20,6 +20,8 @@ from opsin.storage.tables import events
 from tests.core.given_plugins import house_of
 
 FINGERPRINT = "c" * 64
+VECTOR = [0.25, 0.5, 0.75, 1.0]
+"""One that `ColorEmbedding` could give; exact in float32."""
 
 
 class ColorEmbedding(Operation[EmbeddingParams, Embedding]):

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,5 +103,5 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
         sys.modules.pop(module, None)
 
 
-def discover(*sources: PluginSource, **arguments: object) -> PluginHost:
-    return PluginHost.discover(sources, entry_points=False, **arguments)  # type: ignore[arg-type]
+def discover(*sources: PluginSource, **arguments: Any) -> PluginHost:
+    return PluginHost.discover(sources, entry_points=False, **arguments)

@@ -9,14 +9,31 @@ from sqlalchemy import select, update
 from opsin.assembly import Parts
 from opsin.core.access import Access, Principal
 from opsin.core.errors import InvalidInput, NotFound, Unauthenticated
+from opsin.core.known_keys import KNOWN_SECONDS
 from opsin.storage.tables import api_keys
 from tests.conftest import other_company
+from tests.graphql.statements import statements_of
+
+
+class Clock:
+    """Tells the time that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 @pytest.fixture
-def access(parts: Parts) -> Access:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def access(parts: Parts, clock: Clock) -> Access:
     """Access in the mode that asks for keys."""
-    return Access(parts.use_cases.database, mode="keys")
+    return Access(parts.use_cases.database, mode="keys", clock=clock)
 
 
 async def test_a_key_is_its_company(access: Access, principal: Principal) -> None:
@@ -57,11 +74,61 @@ async def test_anything_else_is_refused(access: Access, principal: Principal, ch
 
 async def test_a_revoked_key_ends_at_once(access: Access, principal: Principal) -> None:
     record, key = await access.create_key(principal, "one")
+    await access.authenticate(key)
     revoked = await access.revoke_key(principal, record.id)
     assert revoked.revoked_at is not None
     with pytest.raises(Unauthenticated):
         await access.authenticate(key)
     assert (await access.revoke_key(principal, record.id)).revoked_at == revoked.revoked_at
+
+
+async def test_a_key_revoked_elsewhere_ends_within_the_time_that_is_promised(
+    parts: Parts, access: Access, principal: Principal, clock: Clock
+) -> None:
+    record, key = await access.create_key(principal, "one")
+    caller = await access.authenticate(key)
+    await parts.use_cases.access.revoke_key(principal, record.id)
+    with pytest.raises(Unauthenticated):
+        await access.confirm(caller)
+    clock.now += KNOWN_SECONDS
+    with pytest.raises(Unauthenticated):
+        await access.authenticate(key)
+
+
+async def test_a_key_that_is_revoked_while_it_is_read_lets_nobody_in(
+    access: Access, principal: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, key = await access.create_key(principal, "one")
+    reading, read_key = asyncio.Event(), access._read_key
+
+    async def slow(token: str, digest: bytes) -> Principal:
+        found = await read_key(token, digest)
+        reading.set()
+        await asyncio.sleep(0.05)
+        return found
+
+    monkeypatch.setattr(access, "_read_key", slow)
+    entering = asyncio.create_task(access.authenticate(key))
+    await reading.wait()
+    await access.revoke_key(principal, record.id)
+    with pytest.raises(Unauthenticated):
+        await entering
+
+
+async def test_a_known_key_is_not_read_again(
+    access: Access, principal: Principal, clock: Clock
+) -> None:
+    _, key = await access.create_key(principal, "one")
+    with statements_of("api_keys") as statements:
+        callers = await asyncio.gather(*(access.authenticate(key) for _ in range(20)))
+        callers.append(await access.authenticate(key))
+    assert len(set(callers)) == 1
+    assert len(statements) == 1
+    clock.now += KNOWN_SECONDS
+    with statements_of("api_keys") as statements:
+        await access.authenticate(key)
+        await asyncio.gather(*(access.confirm(callers[0]) for _ in range(20)))
+    assert len(statements) == 2
 
 
 async def test_keys_of_another_company(parts: Parts, access: Access, principal: Principal) -> None:
@@ -74,10 +141,11 @@ async def test_keys_of_another_company(parts: Parts, access: Access, principal: 
 
 
 async def test_last_used_is_kept_to_the_minute(
-    parts: Parts, access: Access, principal: Principal
+    parts: Parts, access: Access, principal: Principal, clock: Clock
 ) -> None:
     _, key = await access.create_key(principal, "one")
     await access.authenticate(key)
+    clock.now += KNOWN_SECONDS
     first = (await access.keys(principal))[0].last_used_at
     assert first is not None and datetime.now(UTC) - first < timedelta(seconds=30)
     await access.authenticate(key)
@@ -85,6 +153,7 @@ async def test_last_used_is_kept_to_the_minute(
     async with parts.use_cases.database.write() as transaction:
         earlier = first - timedelta(hours=1)
         await transaction.connection.execute(update(api_keys).values(last_used_at=earlier))
+    clock.now += KNOWN_SECONDS
     await access.authenticate(key)
     later = (await access.keys(principal))[0].last_used_at
     assert later is not None and later >= first

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from opsin.assembly import Parts
+from opsin.core import event_hub, patience
 from opsin.core import events as events_module
 from opsin.core.access import Principal
 from opsin.core.errors import InvalidInput, StorageError
@@ -114,6 +115,12 @@ async def test_without_a_cursor_only_what_comes_is_told(parts: Parts, principal:
     await following.aclose()  # type: ignore[attr-defined]  # it is a generator
 
 
+def fail_reads(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """The next reads fail, of the hub and of each follower for itself."""
+    for reader in (events_module, event_hub):
+        monkeypatch.setattr(reader, "read_events", failing(times))
+
+
 def failing(times: int) -> Callable[..., Any]:
     left = times
 
@@ -131,10 +138,10 @@ async def test_a_follower_waits_for_a_database_that_is_down(
     parts: Parts, principal: Principal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, log = parts.use_cases.database, parts.use_cases.events
-    monkeypatch.setattr(events_module, "_OUTAGE_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(patience, "_PAUSE_SECONDS", 0.01)
     follower = Follower(log, EventFilter(principal.company_id), 0)
     await write(here, principal.company_id, ["a"] * 3, seed=0)
-    monkeypatch.setattr(events_module, "read_events", failing(5))
+    fail_reads(monkeypatch, 5)
     await write(here, principal.company_id, ["b"] * 3, seed=1)
     await follower.sees(await log_of(here, company_id=principal.company_id))
 
@@ -142,9 +149,9 @@ async def test_a_follower_waits_for_a_database_that_is_down(
 async def test_a_follower_is_told_when_it_stays_down(
     parts: Parts, principal: Principal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events_module, "_OUTAGE_POLL_SECONDS", 0.01)
-    monkeypatch.setattr(events_module, "_PATIENCE_SECONDS", 0.1)
-    monkeypatch.setattr(events_module, "read_events", failing(1000))
+    monkeypatch.setattr(patience, "_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(patience, "_SECONDS", 0.1)
+    fail_reads(monkeypatch, 1000)
     log = parts.use_cases.events
     with pytest.raises(StorageError):
         async with asyncio.timeout(5):

@@ -13,16 +13,24 @@ import torch
 from safetensors.torch import save_file
 from transformers import CLIPImageProcessor
 
-from opsin.core.contract import Acceleration, LoadContext, Precision
+from opsin.core.contract import (
+    Acceleration,
+    Folder,
+    LoadContext,
+    LocatedModel,
+    ModelRequirement,
+    Precision,
+)
 from opsin.core.errors import ConfigurationError
 from opsin.core.neural import (
     UnusableWeights,
+    embedding_of,
     fit_weights,
     memory_of,
     pixels_to_batch,
     place,
+    read_config,
     read_weights,
-    vectors_of,
 )
 
 CPU = LoadContext("cpu")
@@ -206,10 +214,20 @@ def test_memory_counts_what_is_shared_once() -> None:
     assert memory_of() == 0
 
 
-def test_vectors_are_float32_and_scaled_where_that_was_asked() -> None:
-    rows = torch.tensor([[3.0, 4.0], [3.0, 4.0]], dtype=torch.bfloat16)
-    plain, unit = vectors_of(rows, [False, True])
-    assert plain == [3.0, 4.0]
-    assert unit == pytest.approx([0.6, 0.8], abs=1e-7)
-    assert math.hypot(*unit) == pytest.approx(1, abs=1e-6)
-    assert all(type(value) is float for value in unit)
+def test_an_embedding_is_float32_and_scaled_where_that_was_asked() -> None:
+    row = torch.tensor([3.0, 4.0], dtype=torch.bfloat16)
+    plain, unit = embedding_of(row, "a" * 64), embedding_of(row, "a" * 64, normalize=True)
+    assert (plain.vector, plain.normalized) == ((3.0, 4.0), False)
+    assert unit.vector == pytest.approx((0.6, 0.8), abs=1e-7)
+    assert math.hypot(*unit.vector) == pytest.approx(1, abs=1e-6)
+    assert (unit.dimensions, unit.normalized, unit.model_fingerprint) == (2, True, "a" * 64)
+    assert all(type(value) is float for value in unit.vector)
+
+
+def test_a_configuration_is_of_a_known_family(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text('{"model_type": "clip", "projection_dim": 16}')
+    model = LocatedModel(ModelRequirement("r", "ours", Folder(tmp_path), "MIT"), (file,), "f")
+    assert read_config(model, ["vit", "clip"])["projection_dim"] == 16
+    with pytest.raises(UnusableWeights, match="'ours' is a model of type 'clip', not 'a' or 'b'"):
+        read_config(model, ["a", "b"])

@@ -5,8 +5,9 @@ from pathlib import Path
 import opsin.graphql
 from opsin.assembly import BUILTIN_PLUGINS
 from opsin.core.plugin_host import PluginHost
+from opsin.graphql.execution import OpsinSchema
 from opsin.graphql.limits import Limits
-from opsin.graphql.schema import OpsinSchema, build_schema
+from opsin.graphql.schema import build_schema
 
 COMMAND = "python -m tests.graphql.print_schema"
 COMMITTED = Path(opsin.graphql.__file__).with_name("schema.graphql")

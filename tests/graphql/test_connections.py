@@ -154,7 +154,7 @@ async def test_a_cursor_of_another_order_is_refused(stock: Stock, order: str) ->
         assert codes(answer) == ([] if other == order else ["INVALID_INPUT"])
 
 
-@pytest.mark.parametrize("first", [-1, 1001, 2**31 - 1])
+@pytest.mark.parametrize("first", [-1, 10_001, 2**31 - 1])
 @pytest.mark.parametrize("place", ["analyses", "datasets", "images"])
 async def test_a_page_of_a_wrong_size_is_refused(
     any_door: LiveServer, first: int, place: str
@@ -171,8 +171,8 @@ async def test_a_total_is_counted_only_when_asked_for(stock: Stock) -> None:
     with statements_of("analyses") as counting:
         found = await stock.live.data(query % "totalCount", id=stock.image_id)
     assert found["analyses"]["totalCount"] == ITEMS
-    assert [statement.startswith("SELECT count") for statement in without] == [False]
-    assert [statement.startswith("SELECT count") for statement in counting] == [False, True]
+    assert ["count(*)" in statement for statement in without] == [False]
+    assert ["count(*)" in statement for statement in counting] == [True]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ NESTED = """query($id: ID!) { dataset(id: $id) { name
       annotations { totalCount nodes { className confidence } } } } } } } }"""
 
 
-async def test_nested_lists_take_one_statement_a_level(nested: Nested) -> None:
+async def test_nested_lists_take_one_statement(nested: Nested) -> None:
     await nested.live.data(NESTED, id=nested.dataset_id)
     with statements_of() as statements:
         found = await nested.live.data(NESTED, id=nested.dataset_id)
@@ -220,12 +220,7 @@ async def test_nested_lists_take_one_statement_a_level(nested: Nested) -> None:
                     {"className": analysis["modelName"], "confidence": 0.75},
                 ],
             }
-    tables = ("datasets", "images", "analyses", "annotations", "artifacts")
-    by_table = {name: sum(f"FROM {name}" in s for s in statements) for name in tables}
-    # A page and a total each; `images` also for the way back from the analyses.
-    assert by_table == {
-        "datasets": 1, "images": 3, "analyses": 2, "annotations": 2, "artifacts": 1
-    }  # fmt: skip
+    assert len(statements) == 1
 
 
 async def test_one_field_may_be_asked_twice_with_other_arguments(nested: Nested) -> None:

@@ -8,9 +8,11 @@ from strawberry.schema import schema as strawberry_schema
 from strawberry.schema.exceptions import CannotGetOperationTypeError
 
 from opsin.core.plugin_host import PluginHost
-from opsin.graphql.known_documents import KnownDocuments, no_documents
+from opsin.graphql import limits
+from opsin.graphql.execution import OpsinSchema
+from opsin.graphql.known_documents import Documents
 from opsin.graphql.limits import Limits
-from opsin.graphql.schema import OpsinSchema, build_schema
+from opsin.graphql.schema import build_schema
 
 TWO = "query A { __typename } query B { type: __typename }"
 
@@ -31,7 +33,7 @@ class Work:
             return validate(*given, **options)
 
         monkeypatch.setattr(strawberry_schema, "parse", counted_parse)
-        monkeypatch.setattr(strawberry_schema, "validate_document", counted_validate)
+        monkeypatch.setattr(limits, "validate_document", counted_validate)
 
 
 @pytest.fixture
@@ -92,8 +94,16 @@ async def test_long_documents_are_not_kept(schema: OpsinSchema, work: Work) -> N
 
 
 def test_their_number_is_bounded() -> None:
-    documents = no_documents()
-    assert KnownDocuments(documents)._documents is documents
+    documents = Documents()
     for number in range(1_000):
-        documents.put(str(number), None, 10_000)  # type: ignore[arg-type]  # only counted
+        documents.put(str(number).zfill(10_000), graphql.parse("{ __typename }"))
     assert 0 < len(documents) < 30
+    assert documents.get(str(999).zfill(10_000)) is not None
+
+
+def test_what_is_kept_stays() -> None:
+    documents, trusted = Documents(), graphql.parse("{ __typename }")
+    documents.keep("x" * 100_000, trusted)
+    for number in range(1_000):
+        documents.put(str(number).zfill(10_000), graphql.parse("{ __typename }"))
+    assert documents.get("x" * 100_000) is trusted

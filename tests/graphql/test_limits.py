@@ -15,13 +15,19 @@ TOO_COMPLEX = "DOCUMENT_TOO_COMPLEX"
 
 
 def nested(levels: int) -> str:
-    """Datasets, their images, the datasets of these, ...: `levels` in all."""
-    pair = "images { nodes { dataset { "
+    """Datasets, their images, the datasets of these, ...: `levels` in all, of few rows."""
+    pair = "images(first: 2) { nodes { dataset { "
     return "{ datasets { nodes { " + pair * ((levels - 3) // 3) + "id" + " }" * levels
 
 
 def fields(count: int) -> str:
-    return "{ viewer { " + "name " * (count - 1) + "} }"
+    """So many fields, in pairs: none of the selection sets is wide."""
+    return "{ " + "viewer { name } " * (count // 2) + "__typename " * (count % 2) + "}"
+
+
+def breadth(count: int) -> str:
+    """A wide selection set, and one beside it."""
+    return "{ viewer { " + "name " * count + "} datasets(first: 0) { totalCount } }"
 
 
 def aliases(count: int) -> str:
@@ -63,16 +69,23 @@ TOO_LARGE = {
     "fields in an unused fragment": UNUSED_FIELDS,
     "fields in inline fragments": INLINE_FIELDS,
     "fields of the second operation": "query a { viewer { name } } query b " + fields(501),
+    "breadth": breadth(257),
+    "breadth of a fragment": "{ viewer { ...f ...f } } fragment f on Viewer { "
+    + "name " * 129
+    + "}",
     "aliases": aliases(51),
     "aliases in fragments": HIDDEN_ALIASES + " }",
     "doubling fragments": doubling(40),
     "a chain of fragments": chain(500),
     "tokens": "{ viewer { name } } # " + "\n" + "query b { viewer { name } } " * 1000,
+    "bytes": "{ viewer { name } } # " + "ü" * 128 * 1024,
     "many directives": "{ viewer { name " + "@include(if: true) " * 1000 + "} }",
 }
 FITTING = {
     "depth": nested(15),
     "fields": fields(500),
+    "breadth": breadth(256),
+    "bytes": "{ viewer { name } } # " + "ü" * 120 * 1024,
     "aliases": aliases(50),
     "fragments": doubling(8),
     "introspection": get_introspection_query(
@@ -110,7 +123,7 @@ async def test_the_limits_hold_on_sockets(door: LiveServer, name: str) -> None:
 
 
 async def test_the_limits_hold_for_subscriptions(door: LiveServer) -> None:
-    query = "subscription { analysisEvents { " + "cursor " * 500 + "} }"
+    query = "subscription { analysisEvents { " + "cursor " * 257 + "} }"
     async with started_socket(door) as socket:
         await socket.subscribe("1", query)
         assert (await socket.receive())["payload"][0]["extensions"]["code"] == TOO_COMPLEX

@@ -9,8 +9,9 @@ from graphql import GraphQLInputObjectType, GraphQLObjectType, GraphQLUnionType
 from opsin import Params, Result
 from opsin.core.errors import DuplicateName, PluginError
 from opsin.core.plugin_host import PluginHost
+from opsin.graphql.execution import OpsinSchema
 from opsin.graphql.limits import Limits
-from opsin.graphql.schema import OpsinSchema, build_schema, reserved_type_names
+from opsin.graphql.schema import build_schema, reserved_type_names
 from opsin.graphql.trial import check_types
 from tests.core.given_plugins import given
 from tests.graphql.unusual import OPERATIONS, Empty, Gives, Leaf, gives, made

@@ -51,7 +51,7 @@ EXPECTED = {
     "colours": ["DARK_BLUE", "RED"],
     "level": "LOW",
     "maybe": {"value": 0.5},
-    "when": "2026-01-31T12:00:00+00:00",
+    "when": "2026-01-31T12:00:00.000000+00:00",
     "day": "2026-01-31",
     "clock": "12:30:00",
     "price": "1.10",

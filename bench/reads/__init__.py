@@ -1,0 +1,1 @@
+"""Nested reads beside raw SQL, PostGraphile, Strawberry with DataLoaders, and Strawchemy."""
