@@ -1,5 +1,6 @@
 """One statement for the same question asked of many parents; made anew for each request."""
 
+import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -36,7 +37,7 @@ class Loaders:
             return [pages[parent] for parent in parents]
 
         key = ("page", listing.table.name, listing.parent, wanted)
-        page: Page[Any] = await self._loader(key, load).load(parent_id)
+        page: Page[Any] = await self._load(key, load, parent_id)
         return page
 
     async def total(
@@ -51,7 +52,7 @@ class Loaders:
             return [totals[parent] for parent in parents]
 
         key = ("total", listing.table.name, listing.parent, conditions)
-        return int(await self._loader(key, load).load(parent_id))
+        return int(await self._load(key, load, parent_id))
 
     async def by_id(self, listing: Listing[Any], identity: str) -> Any | None:
         """The caller's row with this id."""
@@ -66,7 +67,7 @@ class Loaders:
                 found = {row[0]: to_record(listing.record, row) for row in rows}
             return [found.get(identity) for identity in ids]
 
-        return await self._loader(("id", listing.table.name), load).load(identity)
+        return await self._load(("id", listing.table.name), load, identity)
 
     async def children(self, listing: Listing[Any], parent_id: str) -> list[Any]:
         """All children of a parent, for lists that are short by nature."""
@@ -81,7 +82,7 @@ class Loaders:
                 found = await read_vectors(connection, self._principal.company_id, ids)
             return [found.get(identity) for identity in ids]
 
-        vector: tuple[float, ...] | None = await self._loader("vector", load).load(analysis_id)
+        vector: tuple[float, ...] | None = await self._load("vector", load, analysis_id)
         return vector
 
     async def labels(self, collection_id: str) -> dict[str, int]:
@@ -92,7 +93,7 @@ class Loaders:
                 counts = await read_label_counts(connection, self._principal.company_id, ids)
             return [counts[identity] for identity in ids]
 
-        counts: dict[str, int] = await self._loader("labels", load).load(collection_id)
+        counts: dict[str, int] = await self._load("labels", load, collection_id)
         return counts
 
     def _mine(
@@ -100,6 +101,10 @@ class Loaders:
     ) -> list[ColumnElement[bool]]:
         # Tenancy is part of every statement made here, whatever the parent.
         return [listing.table.c.company_id == self._principal.company_id, *conditions]
+
+    async def _load(self, key: Hashable, load: Callable[[list[str]], Any], identity: str) -> Any:
+        # graphql-core cancels the fields beside one that fails; others may wait for the same row.
+        return await asyncio.shield(self._loader(key, load).load(identity))
 
     def _loader(self, key: Hashable, load: Callable[[list[str]], Any]) -> DataLoader[str, Any]:
         if key not in self._loaders:
