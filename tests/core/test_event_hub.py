@@ -172,13 +172,11 @@ async def listeners(database: Database) -> list[int]:
         return list((await connection.execute(statement)).scalars())
 
 
-@pytest.fixture
-def on_postgresql(parts: Parts) -> None:
-    if parts.use_cases.database.is_sqlite:
-        pytest.skip("SQLite has no notifications")
+# SQLite has no notifications.
+on_postgresql = pytest.mark.parametrize("any_database_url", ["postgresql"], indirect=True)
 
 
-@pytest.mark.usefixtures("on_postgresql")
+@on_postgresql
 async def test_another_process_is_heard_without_a_poll(
     principal: Principal, log: Events, elsewhere: Database
 ) -> None:
@@ -194,7 +192,7 @@ async def test_another_process_is_heard_without_a_poll(
         assert [event.kind for event in await waiting] == ["a", "b"]
 
 
-@pytest.mark.usefixtures("on_postgresql")
+@on_postgresql
 async def test_nothing_is_missed_when_the_listening_connection_is_lost(
     principal: Principal, log: Events, elsewhere: Database
 ) -> None:
@@ -222,7 +220,7 @@ async def test_nothing_is_missed_when_the_listening_connection_is_lost(
     await asyncio.gather(waiting, return_exceptions=True)
 
 
-@pytest.mark.usefixtures("on_postgresql")
+@on_postgresql
 async def test_a_notification_carries_the_position_and_no_more(
     parts: Parts, principal: Principal
 ) -> None:
