@@ -200,6 +200,19 @@ class Access:
         return principal
 
 
+def presented_key(authorization: str | None, api_key: str | None) -> str | None:
+    """The key in the headers `Authorization: Bearer`, or `X-API-Key`; None without either.
+
+    Raises Unauthenticated for any other kind of Authorization.
+    """
+    if authorization is not None:
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise Unauthenticated("The Authorization header must be: Bearer <key>")
+        return token.strip()
+    return (api_key or "").strip() or None
+
+
 def _digest(secret: str) -> str:
     # A key's secret has 256 random bits: a fast hash is enough, nothing can be guessed.
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -11,7 +11,7 @@ from opsin.core.collections import collections as core
 from opsin.core.collections.inputs import CollectionInput as CoreInput
 from opsin.core.conditions import Condition, equal
 from opsin.core.pages import Order, Wanted
-from opsin.graphql.compiler.rules import Children, Computed, Parent, Reads
+from opsin.graphql.compiler.rules import Children, Computed, Counted, Parent, Reads
 from opsin.graphql.connections import DEFAULT_PAGE, Connection, Source, page_request
 from opsin.graphql.context import Context, Info
 from opsin.graphql.given import plain_text
@@ -170,11 +170,18 @@ def _inputs(_context: Context, inputs: list[dict[str, Any]]) -> list[CollectionE
     return [CollectionEmbedding.of(one) for one in core.stored_inputs(inputs)]
 
 
+def _labels(_context: Context, counts: list[tuple[str, int]]) -> list[LabelCount]:
+    return [LabelCount(label=label, count=count) for label, count in counts]
+
+
+_BY_LABEL = Counted(collection_members, "label", {"collection_id": "id"})
+
 READS = {
     "Collection": Reads(
         collections,
         {
             "inputs": Computed(("inputs",), _inputs),
+            "labels": Computed((_BY_LABEL,), _labels),
             "members": Children(core.MEMBERS, "CollectionMember", wanted_members),
             "classifiers": Children(core.CLASSIFIERS, "Classifier", wanted_classifiers),
         },

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 from starlette.websockets import WebSocket
 
-from opsin.core.access import Principal
+from opsin.core.access import Principal, presented_key
 from opsin.core.errors import Unauthenticated
 from opsin.core.use_cases import UseCases
 from opsin.graphql.loaders import Loaders
@@ -85,7 +85,7 @@ class ContextFactory:
 
     async def of_headers(self, headers: Mapping[bytes, bytes], scope: Scope) -> Context:
         """The same for a request whose headers are at hand as the server gave them."""
-        token = _token(
+        token = presented_key(
             headers.get(b"authorization", b"").decode("latin-1") or None,
             headers.get(b"x-api-key", b"").decode("latin-1") or None,
         )
@@ -114,13 +114,5 @@ def _base_url(scheme: str, host: str | None, root_path: str, server: tuple[str, 
 def bearer_token(values: Mapping[str, Any]) -> str | None:
     """The API key in `Authorization: Bearer`, or in `X-API-Key`; names in any case."""
     lower = {str(name).lower(): value for name, value in values.items()}
-    return _token(lower.get("authorization"), lower.get("x-api-key"))
-
-
-def _token(authorization: Any, key: Any) -> str | None:
-    if isinstance(authorization, str):
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            raise Unauthenticated("The Authorization header must be: Bearer <key>")
-        return token.strip()
-    return key.strip() if isinstance(key, str) and key.strip() else None
+    texts = {name: value for name, value in lower.items() if isinstance(value, str)}
+    return presented_key(texts.get("authorization"), texts.get("x-api-key"))

@@ -11,12 +11,11 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from opsin.core.access import Access
+from opsin.core.access import Access, presented_key
 from opsin.core.exports.exports import Exports
 from opsin.core.exports.gzip_stream import gzipped
 from opsin.core.exports.request import ExportFilter, Target, TargetKind, read_format
 from opsin.core.links import Links
-from opsin.web.credentials import api_key
 
 PATIENCE_SECONDS = 60.0
 """How long a client may take nothing; for longer the database could not clean up behind it."""
@@ -70,7 +69,9 @@ class ExportRoutes:
         if "signature" in request.query_params:
             self._links.verify(request.url.path, request.query_params, datetime.now(UTC))
             return await self._exports.by_id(kind, identity)
-        principal = await self._access.authenticate(api_key(request.headers))
+        headers = request.headers
+        token = presented_key(headers.get("authorization"), headers.get("x-api-key"))
+        principal = await self._access.authenticate(token)
         return await self._exports.find(principal, kind, identity)
 
 

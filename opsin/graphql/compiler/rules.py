@@ -65,6 +65,18 @@ class Beside:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """An input of Computed: each value of a column of another table, and how many rows have it.
+
+    A list of pairs, by value; `match` as for Beside.
+    """
+
+    table: Table
+    column: str
+    match: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Computed:
     """What only Python can tell.
 
@@ -72,7 +84,7 @@ class Computed:
     gives is shown as the ordinary resolver's value would be.
     """
 
-    inputs: tuple[str | Beside, ...]
+    inputs: tuple[str | Beside | Counted, ...]
     compute: Callable[..., Any]
 
 

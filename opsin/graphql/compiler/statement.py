@@ -18,6 +18,7 @@ from opsin.graphql.compiler.rules import (
     Beside,
     Children,
     Computed,
+    Counted,
     Items,
     LogEnd,
     NotCompiled,
@@ -287,9 +288,11 @@ class StatementWriter:
         inputs = "||','||".join(self._input(one, reads, alias, asked) for one in rule.inputs)
         return f"{begin}||{inputs}||{end}"
 
-    def _input(self, one: str | Beside, reads: Reads, alias: str, asked: Asked) -> str:
+    def _input(self, one: str | Beside | Counted, reads: Reads, alias: str, asked: Asked) -> str:
         if isinstance(one, str):
             return given(self.sql, reads.table.c[one], f"{alias}.{one}")
+        if isinstance(one, Counted):
+            return self._counted(one, alias)
         if one.only_for and not self.selections.mention(one.only_for, asked.selections):
             return "'false'"
         other = self.alias()
@@ -297,3 +300,13 @@ class StatementWriter:
         rows = self.rows(one.table, other, matches)
         value = given(self.sql, one.table.c[one.column], f"{other}.{one.column}")
         return f"coalesce((SELECT {value} {rows} ORDER BY {other}.{one.order} LIMIT 1),'null')"
+
+    def _counted(self, one: Counted, alias: str) -> str:
+        other = self.alias()
+        column = f"{other}.{one.column}"
+        matches = [f"{other}.{there}={alias}.{here}" for there, here in one.match.items()]
+        value = given(self.sql, one.table.c[one.column], column)
+        pair = f"'['||{value}||','||{self.sql.plain('count(*)')}||']'"
+        rows = self.rows(one.table, other, matches)
+        pairs = f"SELECT {pair} AS pair {rows} GROUP BY {column} ORDER BY {column}"
+        return f"(SELECT '['||{self.sql.joined('p.pair')}||']' FROM ({pairs}) p)"

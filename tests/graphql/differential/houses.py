@@ -43,7 +43,7 @@ COMPILED_ROOTS = (
     "collections",
 )
 """What the compiler reads by itself."""
-RESOLVED_FIELDS = frozenset({"labels"})
+RESOLVED_FIELDS: frozenset[str] = frozenset()
 """What only resolvers read, below a compiled root, whose whole they then give."""
 
 
