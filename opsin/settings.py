@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 from pydantic.functional_validators import BeforeValidator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
@@ -21,10 +21,17 @@ def _comma_list(value: object) -> object:
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
 
 
+def _named(name: str, documented: str) -> AliasChoices:
+    """A setting of a legacy API, also under the name that its own documents have for it."""
+    return AliasChoices(f"OPSIN_{name}", documented)
+
+
 class Settings(BaseSettings):
     """Every `OPSIN_*` setting; the field's description is its documentation."""
 
-    model_config = SettingsConfigDict(env_prefix="OPSIN_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="OPSIN_", frozen=True, extra="ignore", populate_by_name=True
+    )
 
     data_dir: Path = Field(Path("opsin-data"), description="database, blobs, models and secret")
     database_url: str | None = Field(
@@ -140,6 +147,115 @@ class Settings(BaseSettings):
     graphql_trusted_only: bool = Field(
         False, description="serve no other documents than the trusted ones"
     )
+    vista_enabled: bool = Field(
+        True,
+        validation_alias=_named("VISTA_ENABLED", "ML_ANALYSIS_ENABLED"),
+        description="serve analyses on the VISTA API; `ML_ANALYSIS_ENABLED`",
+    )
+    vista_hmac_secret: str | None = Field(
+        None,
+        validation_alias=_named("VISTA_HMAC_SECRET", "ML_CALLBACK_HMAC_SECRET"),
+        description="secret that pipelines sign with; `ML_CALLBACK_HMAC_SECRET`",
+        repr=False,
+    )
+    vista_previous_hmac_secret: str | None = Field(
+        None,
+        validation_alias=_named("VISTA_PREVIOUS_HMAC_SECRET", "ML_CALLBACK_HMAC_SECRET_PREVIOUS"),
+        description="accepted too, while secrets change; `ML_CALLBACK_HMAC_SECRET_PREVIOUS`",
+        repr=False,
+    )
+    vista_require_hmac: bool = Field(
+        True,
+        validation_alias=_named("VISTA_REQUIRE_HMAC", "ML_PIPELINE_REQUIRE_HMAC"),
+        description="whether callbacks must be signed; `ML_PIPELINE_REQUIRE_HMAC`",
+    )
+    vista_require_timestamped_hmac: bool = Field(
+        False, description="refuse signatures over the body alone, which hold no time"
+    )
+    vista_callback_auth: Literal["hmac", "hmac+user"] = Field(
+        "hmac", description="`hmac`: a signature is enough for callbacks; `hmac+user`: both"
+    )
+    vista_hmac_skew_seconds: int = Field(
+        300,
+        ge=1,
+        validation_alias=_named("VISTA_HMAC_SKEW_SECONDS", "ML_HMAC_TIMESTAMP_SKEW_SECONDS"),
+        description="how far a signature's time may lie off; `ML_HMAC_TIMESTAMP_SKEW_SECONDS`",
+    )
+    vista_allowed_models: CommaList = Field(
+        (
+            "resnet50_classifier",
+            "vgg16",
+            "inception_v3",
+            "efficientnet_b0",
+            "demo-model-detcls",
+            "yolo_v8",
+            "heatmap_generator",
+        ),
+        validation_alias=_named("VISTA_ALLOWED_MODELS", "ML_ALLOWED_MODELS"),
+        description="models whose analyses are taken, by name; `ML_ALLOWED_MODELS`",
+    )
+    vista_max_analyses_per_image: int = Field(
+        10,
+        ge=1,
+        validation_alias=_named("VISTA_MAX_ANALYSES_PER_IMAGE", "ML_MAX_ANALYSES_PER_IMAGE"),
+        description="analyses that one image may have; `ML_MAX_ANALYSES_PER_IMAGE`",
+    )
+    vista_max_bulk_annotations: int = Field(
+        1000,
+        ge=1,
+        validation_alias=_named("VISTA_MAX_BULK_ANNOTATIONS", "ML_MAX_BULK_ANNOTATIONS"),
+        description="annotations in one bulk request; `ML_MAX_BULK_ANNOTATIONS`",
+    )
+    vista_default_status: Literal["queued", "processing"] = Field(
+        "queued",
+        validation_alias=_named("VISTA_DEFAULT_STATUS", "ML_DEFAULT_STATUS"),
+        description="status of a new analysis; `ML_DEFAULT_STATUS`",
+    )
+    vista_presigned_url_expiry_seconds: int = Field(
+        3600,
+        ge=1,
+        le=7 * 86400,
+        validation_alias=_named(
+            "VISTA_PRESIGNED_URL_EXPIRY_SECONDS", "ML_PRESIGNED_URL_EXPIRY_SECONDS"
+        ),
+        description="how long addresses of files are good; `ML_PRESIGNED_URL_EXPIRY_SECONDS`",
+    )
+    vista_max_artifact_bytes: int = Field(
+        64 * 2**20, ge=1, description="largest file that a pipeline may upload"
+    )
+    vista_user_header: str = Field(
+        "X-User-Email",
+        validation_alias=_named("VISTA_USER_HEADER", "X_USER_ID_HEADER"),
+        description="header in which a proxy names the user; `X_USER_ID_HEADER`",
+    )
+    vista_proxy_secret_header: str = Field(
+        "X-Proxy-Secret",
+        validation_alias=_named("VISTA_PROXY_SECRET_HEADER", "X_PROXY_SECRET_HEADER"),
+        description="header with the proxy's secret; `X_PROXY_SECRET_HEADER`",
+    )
+    vista_proxy_shared_secret: str | None = Field(
+        None,
+        validation_alias=_named("VISTA_PROXY_SHARED_SECRET", "PROXY_SHARED_SECRET"),
+        description="the proxy's secret; no user header counts without; `PROXY_SHARED_SECRET`",
+        repr=False,
+    )
+    vista_mock_user_email: str = Field(
+        "test@example.com",
+        validation_alias=_named("VISTA_MOCK_USER_EMAIL", "MOCK_USER_EMAIL"),
+        description="who everybody is in dev mode; `MOCK_USER_EMAIL`",
+    )
+    vista_delete_retention_days: int = Field(
+        60,
+        ge=0,
+        validation_alias=_named("VISTA_DELETE_RETENTION_DAYS", "IMAGE_DELETE_RETENTION_DAYS"),
+        description="days in which an image can be restored; `IMAGE_DELETE_RETENTION_DAYS`",
+    )
+    vista_delete_reason_min_chars: int = Field(
+        10,
+        ge=0,
+        validation_alias=_named("VISTA_DELETE_REASON_MIN_CHARS", "IMAGE_DELETE_REASON_MIN_CHARS"),
+        description="shortest reason for a deletion; `IMAGE_DELETE_REASON_MIN_CHARS`",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe log line written"
     )
@@ -176,6 +292,14 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+_ALIASES = {
+    str(alias)
+    for field in Settings.model_fields.values()
+    if isinstance(field.validation_alias, AliasChoices)
+    for alias in field.validation_alias.choices
+}
+
+
 def load_settings(**overrides: Any) -> Settings:
     """Settings from the environment; `overrides` (not None) win, as the command line's options."""
     given = {name: value for name, value in overrides.items() if value is not None}
@@ -183,8 +307,9 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else "settings"
-        raise ConfigurationError(f"OPSIN_{name.upper()}: {first['msg']}") from None
+        name = str(first["loc"][0]).upper() if first["loc"] else "SETTINGS"
+        shown = name if name in _ALIASES else f"OPSIN_{name}"
+        raise ConfigurationError(f"{shown}: {first['msg']}") from None
     except SettingsError as error:  # a value that must be JSON and is not
         named = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "?")
         raise ConfigurationError(f"OPSIN_{named.upper()} must be JSON") from None

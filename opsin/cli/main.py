@@ -15,6 +15,7 @@ from opsin.cli import (
     demo,
     export,
     galleries,
+    groups,
     keys,
     logs,
     models,
@@ -48,6 +49,7 @@ app.add_typer(classifiers.app, name="classifiers")
 app.add_typer(galleries.app, name="galleries")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(keys.app, name="keys")
+app.add_typer(groups.app, name="groups")
 app.add_typer(db.app, name="db")
 
 

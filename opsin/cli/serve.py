@@ -70,7 +70,7 @@ def _serve(settings: "Settings", listener: socket.socket) -> None:
 
     def announce() -> None:
         url = _url(settings.host, listener.getsockname()[1])
-        print_line(f"GraphiQL  {url}/")
+        print_line(f"Viewer    {url}/")
         print_line(f"GraphQL   {url}/graphql")
         print_line(f"Health    {url}/health")
 

@@ -36,6 +36,12 @@ class Principal:
     company_id: str
     name: str
     key_id: str | None = None
+    account_id: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """The id of whoever calls: of the account, else of the key, else of the company."""
+        return self.account_id or self.key_id or self.company_id
 
 
 class Access:
@@ -110,13 +116,14 @@ class Access:
 
     async def create_key(self, principal: Principal, name: str) -> tuple[ApiKey, str]:
         """A new key of the caller's company, and its text, which is never shown again."""
-        if not 1 <= len(name.strip()) <= 255 or "\x00" in name:
+        if not 1 <= len(name.strip()) <= 255 or not is_storable_text(name):
             raise InvalidInput("A key's name has 1 to 255 characters")
         prefix = secrets.token_hex(_PREFIX_BYTES)
         secret = secrets.token_urlsafe(_SECRET_BYTES)
         values = {
             "id": new_id(),
             "company_id": principal.company_id,
+            "account_id": principal.account_id,
             "name": name.strip(),
             "prefix": prefix,
             "secret_sha256": _digest(secret),
@@ -176,6 +183,7 @@ class Access:
         columns = (
             api_keys.c.id,
             api_keys.c.company_id,
+            api_keys.c.account_id,
             api_keys.c.name,
             api_keys.c.secret_sha256,
             api_keys.c.revoked_at,
@@ -195,7 +203,7 @@ class Access:
                 await transaction.connection.execute(
                     update(api_keys).where(api_keys.c.id == row.id).values(last_used_at=now)
                 )
-        principal = Principal(row.company_id, row.name, row.id)
+        principal = Principal(row.company_id, row.name, row.id, row.account_id)
         self._known.put(digest, principal, row.id, checked_at=begun)
         return principal
 

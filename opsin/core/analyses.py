@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy import ColumnElement, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from opsin.core import lifecycle
@@ -13,7 +13,7 @@ from opsin.core.access import Principal
 from opsin.core.conditions import Condition, among, at_least, below, equal, has_id
 from opsin.core.datasets import require_text
 from opsin.core.engine import Task
-from opsin.core.errors import Conflict, InvalidInput, NotFound, TooLarge
+from opsin.core.errors import Conflict, InvalidInput, LimitReached, NotFound, TooLarge
 from opsin.core.images import require_image
 from opsin.core.lifecycle import AnalysisStatus, Change
 from opsin.core.pages import Listing
@@ -73,6 +73,7 @@ class NewExternalAnalysis:
     parameters: dict[str, Any] | None = None
     provenance: dict[str, Any] | None = None
     priority: int = 0
+    requested_by: str | None = None
 
 
 class Analyses:
@@ -124,13 +125,28 @@ class Analyses:
                 transaction.emit(status_event(analysis, AnalysisStatus.QUEUED))
         return made
 
-    async def tell(self, principal: Principal, new: NewExternalAnalysis) -> Analysis:
-        """Record that a pipeline elsewhere begins to work on an image; starts as QUEUED."""
+    async def tell(
+        self, principal: Principal, new: NewExternalAnalysis, *, most: int | None = None
+    ) -> Analysis:
+        """Record that a pipeline elsewhere begins to work on an image; starts as QUEUED.
+
+        With `most`, an image that has so many analyses gets no other: LimitReached.
+        """
         _check_priority(new.priority)
         model_name = require_text(new.model_name, "modelName", 255)
         model_version = require_text(new.model_version, "modelVersion", 100)
         async with self._database.write() as transaction:
-            image = await require_image(transaction.connection, principal, new.image_id, keep=True)
+            # Whoever adds the last one that fits holds the image until it is there.
+            image = await require_image(
+                transaction.connection,
+                principal,
+                new.image_id,
+                keep=True,
+                hold=most is not None,
+                deleted=True,
+            )
+            if most is not None:
+                await _require_room(transaction.connection, image.id, most)
             now = datetime.now(UTC)
             values = {
                 "id": new_id(),
@@ -145,6 +161,7 @@ class Analyses:
                 "status": AnalysisStatus.QUEUED.value,
                 "priority": new.priority,
                 "reuse": False,
+                "requested_by": new.requested_by,
                 "attempts": 0,
                 "available_at": now,
                 "created_at": now,
@@ -302,6 +319,12 @@ async def _apply(
     changed = to_record(Analysis, row)
     transaction.emit(status_event(changed, change.status))
     return changed
+
+
+async def _require_room(connection: AsyncConnection, image_id: str, most: int) -> None:
+    count = select(func.count()).select_from(analyses).where(analyses.c.image_id == image_id)
+    if (await connection.execute(count)).scalar_one() >= most:
+        raise LimitReached("Analysis limit reached for this image")
 
 
 def _check_priority(priority: int) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,6 +13,7 @@ from opsin.core.analyses import lock_analysis
 from opsin.core.checked_annotations import (
     COLUMNS,
     CheckedAnnotations,
+    Row,
     check_annotations,
 )
 from opsin.core.checked_annotations import validate_annotations as validate_annotations
@@ -53,6 +54,15 @@ class AnnotationFilter:
         )
 
 
+class NewRow(NamedTuple):
+    """A row just inserted; `values` are those of COLUMNS, `data` as JSON text."""
+
+    id: str
+    analysis: Analysis
+    created_at: datetime
+    values: Row
+
+
 class Annotations:
     """Adds what external pipelines found."""
 
@@ -66,10 +76,20 @@ class Annotations:
         analysis_id: str,
         found: Sequence[Any] | CheckedAnnotations,
     ) -> tuple[Analysis, int]:
+        """Append annotations as `append` does; gives the analysis and how many were added."""
+        analysis, rows = await self.append(principal, analysis_id, found)
+        return analysis, len(rows)
+
+    async def append(
+        self,
+        principal: Principal,
+        analysis_id: str,
+        found: Sequence[Any] | CheckedAnnotations,
+    ) -> tuple[Analysis, list[NewRow]]:
         """Append annotations to an external analysis; one bad one refuses them all.
 
         `found` holds `Annotation`s or dictionaries of their fields, or was checked before.  Gives
-        the analysis and how many were added, which one event tells.
+        the analysis and the rows as they were inserted, which one event tells.
         """
         if len(found) > self._max:
             raise TooLarge(f"At most {self._max} annotations may be added in one request")
@@ -78,8 +98,8 @@ class Annotations:
             analysis = await lock_analysis(transaction.connection, principal, analysis_id)
             if not analysis.external:
                 raise Conflict("Opsin runs this analysis itself and writes its annotations")
-            added = await insert_annotations(transaction.connection, [(analysis, checked)])
-            if added:
+            rows = await _insert(transaction.connection, [(analysis, checked)])
+            if rows:
                 transaction.emit(
                     NewEvent(
                         "analysis.annotated",
@@ -87,10 +107,10 @@ class Annotations:
                         dataset_id=analysis.dataset_id,
                         image_id=analysis.image_id,
                         analysis_id=analysis.id,
-                        data={"status": analysis.status.value, "added": added},
+                        data={"status": analysis.status.value, "added": len(rows)},
                     )
                 )
-        return analysis, added
+        return analysis, rows
 
 
 async def insert_annotations(
@@ -100,12 +120,20 @@ async def insert_annotations(
 
     Their ids ascend, so that reading by id keeps the order.
     """
+    return len(await _insert(connection, found))
+
+
+async def _insert(
+    connection: AsyncConnection, found: Sequence[tuple[Analysis, CheckedAnnotations]]
+) -> list[NewRow]:
     ids = iter(new_ids(sum(len(checked) for _, checked in found)))
-    now = as_sent(connection, annotations.c.created_at, datetime.now(UTC))
-    rows = [
-        (next(ids), analysis.company_id, analysis.id, now, *row)
+    moment = datetime.now(UTC)
+    now = as_sent(connection, annotations.c.created_at, moment)
+    new = [
+        NewRow(next(ids), analysis, moment, row)
         for analysis, checked in found
         for row in checked.rows
     ]
+    rows = [(one.id, one.analysis.company_id, one.analysis.id, now, *one.values) for one in new]
     await insert_rows(connection, annotations, _COLUMNS, rows)
-    return len(rows)
+    return new

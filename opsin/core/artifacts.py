@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 
 from sqlalchemy import insert, select
 
+from opsin.core.access import Principal
 from opsin.core.contract import Annotation, ProducedArtifact
 from opsin.core.errors import BlobNotFound, InvalidInput, NotFound
 from opsin.core.pages import Listing
 from opsin.core.records import Analysis, Artifact, columns_of, to_record
 from opsin.storage.blobs import BlobStore, content_key
 from opsin.storage.database import Database, Transaction
-from opsin.storage.ids import new_ids
+from opsin.storage.ids import canonical_id, new_ids
 from opsin.storage.tables import artifacts
 
 Answer = TypeVar("Answer")
@@ -47,6 +48,21 @@ def storage_path(analysis_id: str, name: str) -> str:
     return f"ml_outputs/{analysis_id}/{name}"
 
 
+def check_artifact_name(name: object) -> None:
+    """Raises InvalidInput for a name that is more than a name, such as a path."""
+    if not _matches(_NAME, name) or ".." in str(name):
+        raise InvalidInput(
+            "an artifact's name has 1 to 240 of the characters A-Z a-z 0-9 _ - . and neither "
+            "begins with a dot nor holds two in a row"
+        )
+
+
+def check_content_type(name: str, content_type: object) -> None:
+    """Raises InvalidInput for a text that is no content type."""
+    if not _matches(_CONTENT_TYPE, content_type):
+        raise InvalidInput(f"artifact {name!r}: its content type is none")
+
+
 def validate_artifacts(produced: Iterable[Any]) -> tuple[ProducedArtifact, ...]:
     """The files that a result declares; InvalidInput says what is wrong with them."""
     checked: dict[str, ProducedArtifact] = {}
@@ -54,15 +70,10 @@ def validate_artifacts(produced: Iterable[Any]) -> tuple[ProducedArtifact, ...]:
     for file in produced:
         if not isinstance(file, ProducedArtifact) or not isinstance(file.content, bytes):
             raise InvalidInput("an artifact is a ProducedArtifact whose content is bytes")
-        if not _matches(_NAME, file.name) or ".." in file.name:
-            raise InvalidInput(
-                "an artifact's name has 1 to 240 of the characters A-Z a-z 0-9 _ - . and neither "
-                "begins with a dot nor holds two in a row"
-            )
+        check_artifact_name(file.name)
         if file.name in checked:
             raise InvalidInput(f"two artifacts are called {file.name!r}")
-        if not _matches(_CONTENT_TYPE, file.content_type):
-            raise InvalidInput(f"artifact {file.name!r}: its content type is none")
+        check_content_type(file.name, file.content_type)
         if len(checked) == MAX_ARTIFACTS:
             raise InvalidInput(f"more than {MAX_ARTIFACTS} artifacts")
         left -= len(file.content)
@@ -144,6 +155,17 @@ class Artifacts:
         if row is None:
             raise NotFound("Artifact not found")
         return to_record(Artifact, row)
+
+    async def find(self, principal: Principal, analysis_id: str, name: str) -> Artifact | None:
+        """The file of this name of one of the caller's analyses."""
+        statement = select(*columns_of(artifacts, Artifact)).where(
+            artifacts.c.company_id == principal.company_id,
+            artifacts.c.analysis_id == canonical_id(analysis_id),
+            artifacts.c.name == name,
+        )
+        async with self._database.read() as connection:
+            row = (await connection.execute(statement)).first()
+        return None if row is None else to_record(Artifact, row)
 
     def stream(
         self, artifact: Artifact, start: int = 0, end: int | None = None

@@ -43,6 +43,10 @@ class BlobSweep:
                 group = []
         return swept + await self._sweep(group)
 
+    async def remove(self, sha256: str) -> None:
+        """Delete the blob with this digest now, unless a row still names it."""
+        await self._sweep([content_key(sha256)])
+
     async def _sweep(self, keys: Sequence[str]) -> int:
         if not keys:
             return 0
@@ -53,8 +57,11 @@ class BlobSweep:
             named = await transaction.connection.execute(
                 union_all(
                     *(
-                        select(table.c.sha256).where(table.c.sha256.in_(list(by_sha256)))
-                        for table in (images, artifacts)
+                        select(table.c.sha256).where(table.c.sha256.in_(list(by_sha256)), *still)
+                        for table, still in (
+                            (images, [images.c.storage_deleted.is_(False)]),
+                            (artifacts, []),
+                        )
                     )
                 )
             )

@@ -10,8 +10,10 @@ OpsinError
 ├── Unauthenticated           no usable credentials
 ├── Forbidden                 known caller, not allowed
 ├── NotFound                  no such object for this caller (also: another tenant's)
+├── Gone                      it was there, and will not be again
 ├── Conflict                  the object's state does not allow it
-│   └── IllegalTransition
+│   ├── IllegalTransition
+│   └── LimitReached          there are as many already as may be
 ├── TooLarge                  more bytes or items than allowed
 ├── Overloaded                the queue is full; try again after `retry_after` seconds
 ├── DeadlineExceeded          the caller's deadline passed first
@@ -84,12 +86,20 @@ class NotFound(OpsinError):
     code = "NOT_FOUND"
 
 
+class Gone(OpsinError):
+    code = "GONE"
+
+
 class Conflict(OpsinError):
     code = "CONFLICT"
 
 
 class IllegalTransition(Conflict):
     code = "ILLEGAL_TRANSITION"
+
+
+class LimitReached(Conflict):
+    code = "LIMIT_REACHED"
 
 
 class TooLarge(OpsinError):

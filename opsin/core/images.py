@@ -25,6 +25,7 @@ from opsin.core.fetch import Fetcher
 from opsin.core.imaging import ImageInfo, ImageLimits
 from opsin.core.pages import Listing
 from opsin.core.records import Image, columns_of, from_values, to_record
+from opsin.core.soft_deletion import not_deleted
 from opsin.core.storable import check_json
 from opsin.core.thumbnails import thumbnail
 from opsin.storage.blobs import BlobStore, content_key
@@ -43,6 +44,10 @@ _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 def visible(principal: Principal) -> Sequence[ColumnElement[bool]]:
     """What limits every read of images to the caller's own."""
+    return [*_own(principal), *not_deleted(images)]
+
+
+def _own(principal: Principal) -> Sequence[ColumnElement[bool]]:
     return [images.c.company_id == principal.company_id]
 
 
@@ -55,6 +60,7 @@ class NewImage:
     subject_id: str | None = None
     batch_id: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    uploaded_by: str | None = None
 
 
 class Images:
@@ -127,9 +133,10 @@ class Images:
         async with self._database.read() as connection:
             return await _find(connection, principal, image_id)
 
-    async def get(self, principal: Principal, image_id: str) -> Image:
+    async def get(self, principal: Principal, image_id: str, *, deleted: bool = False) -> Image:
+        """The caller's image, with `deleted` also one that was softly deleted."""
         async with self._database.read() as connection:
-            return await require_image(connection, principal, image_id)
+            return await require_image(connection, principal, image_id, deleted=deleted)
 
     async def by_id(self, image_id: str) -> Image:
         """Any company's image: for signed links and the worker only."""
@@ -162,16 +169,20 @@ class Images:
         """The stored bytes from `start` to `end` (exclusive), a chunk at a time."""
         return self._blobs.open(content_key(image.sha256), start=start, end=end)
 
-    async def thumbnail(self, image: Image, width: int, height: int) -> tuple[bytes, str]:
+    async def thumbnail(
+        self, image: Image, width: int, height: int, *, keep_format: bool = False
+    ) -> tuple[bytes, str]:
         """A copy that fits into `width` x `height` pixels, and its content type."""
         async with self._thumbnails:
             content = await self.content(image)
-            return await asyncio.to_thread(thumbnail, content, self._limits, width, height)
+            return await asyncio.to_thread(
+                thumbnail, content, self._limits, width, height, keep_format=keep_format
+            )
 
     async def delete(self, principal: Principal, image_id: str) -> str:
         """Delete an image with its analyses and annotations; the blob is swept later."""
         async with self._database.write() as transaction:
-            image = await require_image(transaction.connection, principal, image_id)
+            image = await require_image(transaction.connection, principal, image_id, deleted=True)
             await transaction.connection.execute(delete(images).where(images.c.id == image.id))
             transaction.emit(
                 NewEvent(
@@ -189,13 +200,20 @@ class Images:
 
 
 async def require_image(
-    connection: AsyncConnection, principal: Principal, image_id: str, *, keep: bool = False
+    connection: AsyncConnection,
+    principal: Principal,
+    image_id: str,
+    *,
+    keep: bool = False,
+    hold: bool = False,
+    deleted: bool = False,
 ) -> Image:
     """The caller's image; NotFound also for another company's.
 
-    With `keep` nobody deletes it before the transaction ends.
+    With `keep` nobody deletes it before the transaction ends, with `hold` others who hold it wait
+    until then; with `deleted` it may be one that was softly deleted.
     """
-    found = await _find(connection, principal, image_id, keep=keep)
+    found = await _find(connection, principal, image_id, keep=keep, hold=hold, deleted=deleted)
     if found is None:
         raise NotFound("Image not found")
     return found
@@ -219,16 +237,22 @@ def decode_base64(text: str, max_bytes: int) -> bytes:
 
 
 async def _find(
-    connection: AsyncConnection, principal: Principal, image_id: str, *, keep: bool = False
+    connection: AsyncConnection,
+    principal: Principal,
+    image_id: str,
+    *,
+    keep: bool = False,
+    hold: bool = False,
+    deleted: bool = False,
 ) -> Image | None:
     identity = canonical_id(image_id)
     if identity is None:
         return None
     statement = select(*columns_of(images, Image)).where(
-        images.c.id == identity, *visible(principal)
+        images.c.id == identity, *(_own(principal) if deleted else visible(principal))
     )
-    if keep:
-        statement = statement.with_for_update(read=True, key_share=True)
+    if keep or hold:
+        statement = statement.with_for_update(read=not hold, key_share=True)
     row = (await connection.execute(statement)).first()
     return to_record(Image, row) if row is not None else None
 
@@ -272,6 +296,8 @@ def _values(
         "notes": list(info.notes),
         "metadata": new.metadata,
         "created_at": datetime.now(UTC),
+        "uploaded_by": new.uploaded_by,
+        "storage_deleted": False,
     }
 
 

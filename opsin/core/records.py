@@ -26,6 +26,7 @@ class ApiKey:
     created_at: datetime
     last_used_at: datetime | None
     revoked_at: datetime | None
+    account_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Dataset:
     description: str
     created_at: datetime
     updated_at: datetime
+    group_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,15 @@ class Image:
     notes: list[str]
     metadata: dict[str, Any]
     created_at: datetime
+    uploaded_by: str | None = None
+    updated_at: datetime | None = None
+    deleted_at: datetime | None = None
+    deleted_by: str | None = None
+    deletion_reason: str | None = None
+    pending_hard_delete_at: datetime | None = None
+    hard_deleted_at: datetime | None = None
+    hard_deleted_by: str | None = None
+    storage_deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +118,7 @@ class Analysis:
     updated_at: datetime
     reuse: bool
     """Whether what was computed before may be its result."""
+    requested_by: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "status", AnalysisStatus(self.status))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from opsin.core.access import Access
+from opsin.core.accounts import Accounts
 from opsin.core.analyses import Analyses
 from opsin.core.annotations import Annotations
 from opsin.core.answers.answers import Answers
@@ -12,16 +13,25 @@ from opsin.core.classifiers.classifiers import Classifiers
 from opsin.core.collections.collections import Collections
 from opsin.core.collections.enrolment import Enrolment
 from opsin.core.collections.references import References
+from opsin.core.comments import Comments
 from opsin.core.datasets import Datasets
 from opsin.core.engine import Engine
 from opsin.core.events import Events
 from opsin.core.exports.exports import Exports
+from opsin.core.external_reads import ExternalReads
+from opsin.core.image_classes import ImageClasses
+from opsin.core.image_deletion import ImageDeletions
+from opsin.core.image_search import ImageSearches
 from opsin.core.images import Images
 from opsin.core.immediate import Immediate
 from opsin.core.links import Links
+from opsin.core.metadata import Metadata
+from opsin.core.owners import Owners
 from opsin.core.plugin_host import PluginHost
+from opsin.core.signed_answers import SignedAnswers
 from opsin.core.similarity.near_duplicates import NearDuplicates
 from opsin.core.similarity.similar_images import SimilarImages
+from opsin.core.uploads import Uploads
 from opsin.storage.database import Database
 
 
@@ -30,6 +40,7 @@ class UseCases:
     """The use cases by noun, and the parts that reads go to directly."""
 
     access: Access
+    accounts: Accounts
     analyses: Analyses
     annotations: Annotations
     answers: Answers
@@ -37,16 +48,25 @@ class UseCases:
     availability: Availability
     classifiers: Classifiers
     collections: Collections
+    comments: Comments
     database: Database
     datasets: Datasets
     engine: Engine
     enrolment: Enrolment
     events: Events
     exports: Exports
+    external_reads: ExternalReads
     host: PluginHost
+    image_classes: ImageClasses
+    image_deletions: ImageDeletions
+    image_searches: ImageSearches
     images: Images
     immediate: Immediate
     links: Links
+    metadata: Metadata
     near_duplicates: NearDuplicates
+    owners: Owners
     references: References
+    signed_answers: SignedAnswers
     similar_images: SimilarImages
+    uploads: Uploads

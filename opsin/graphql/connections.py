@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement
 from opsin.core.conditions import expressions
 from opsin.core.errors import InvalidInput
 from opsin.core.pages import Listing, Order, Page, PageRequest, Wanted, read_page, read_total
+from opsin.core.soft_deletion import not_deleted
 from opsin.graphql.context import Context
 
 T = TypeVar("T")
@@ -61,7 +62,7 @@ class Source:
     def _mine(self) -> list[ColumnElement[bool]]:
         table = self._listing.table
         mine = table.c.company_id == self._context.principal.company_id
-        return [mine, *expressions(table, self._wanted.conditions)]
+        return [mine, *not_deleted(table), *expressions(table, self._wanted.conditions)]
 
 
 @strawberry.type(description="A page of a list; `nodes` is `edges { node }` without the cursors.")

@@ -13,6 +13,7 @@ from opsin.core.conditions import Condition, expressions
 from opsin.core.pages import Listing, Page, PageRequest, Wanted, read_pages, read_totals
 from opsin.core.records import columns_of, to_record
 from opsin.core.similarity.embeddings import read_vectors
+from opsin.core.soft_deletion import not_deleted
 from opsin.storage.database import Database
 
 MOST_CHILDREN = 1000
@@ -31,7 +32,7 @@ class Loaders:
         """One page of a parent's children."""
 
         async def load(parents: list[str]) -> list[Page[Any]]:
-            conditions = self._mine(listing, expressions(listing.table, wanted.conditions))
+            conditions = self._listed(listing, expressions(listing.table, wanted.conditions))
             async with self._database.read() as connection:
                 pages = await read_pages(connection, listing, parents, conditions, wanted.request)
             return [pages[parent] for parent in parents]
@@ -46,7 +47,7 @@ class Loaders:
         """How many children a parent has."""
 
         async def load(parents: list[str]) -> list[int]:
-            mine = self._mine(listing, expressions(listing.table, conditions))
+            mine = self._listed(listing, expressions(listing.table, conditions))
             async with self._database.read() as connection:
                 totals = await read_totals(connection, listing, parents, mine)
             return [totals[parent] for parent in parents]
@@ -105,6 +106,11 @@ class Loaders:
     async def _load(self, key: Hashable, load: Callable[[list[str]], Any], identity: str) -> Any:
         # graphql-core cancels the fields beside one that fails; others may wait for the same row.
         return await asyncio.shield(self._loader(key, load).load(identity))
+
+    def _listed(
+        self, listing: Listing[Any], conditions: Sequence[ColumnElement[bool]]
+    ) -> list[ColumnElement[bool]]:
+        return [*self._mine(listing, conditions), *not_deleted(listing.table)]
 
     def _loader(self, key: Hashable, load: Callable[[list[str]], Any]) -> DataLoader[str, Any]:
         if key not in self._loaders:

@@ -21,6 +21,7 @@ from opsin.graphql.context import Info
 from opsin.graphql.given import json_object, plain_text
 from opsin.graphql.images import Dataset, Image
 from opsin.graphql.queries import ApiKey
+from opsin.graphql.uploads import PresignArtifactsInput, PresignedArtifact, presign_artifacts
 
 
 @strawberry.input
@@ -193,6 +194,12 @@ class Mutation:
             info.context.principal, input.analysis_id, input.annotations
         )
         return AddAnnotationsPayload(analysis=Analysis.of(analysis), created_count=count)
+
+    @strawberry.mutation(description="Addresses that take a file of an external analysis each.")
+    async def presign_artifacts(
+        self, info: Info, input: PresignArtifactsInput
+    ) -> list[PresignedArtifact]:
+        return await presign_artifacts(info, input)
 
     @strawberry.mutation(description="End an external analysis.")
     async def finalize_analysis(self, info: Info, input: FinalizeAnalysisInput) -> Analysis:

@@ -14,6 +14,7 @@ from opsin.core import images as core_images
 from opsin.core.collections import collections as core_collections
 from opsin.core.collections.collections import plain_key
 from opsin.core.pages import Listing
+from opsin.core.soft_deletion import is_deleted
 from opsin.graphql import analyses, annotations, collections, images
 from opsin.graphql.analyses import Analysis, AnalysisFilterInput, AnalysisOrder, wanted_analyses
 from opsin.graphql.annotations import Annotation, Artifact
@@ -161,7 +162,9 @@ class Query:
 async def _find(info: Info, listing: Listing[Any], kind: Any, identity: str) -> Any | None:
     found = canonical_id(identity)
     record = await info.context.loaders.by_id(listing, found) if found else None
-    return None if record is None else kind.of(record)
+    if record is None or is_deleted(listing.table, record):
+        return None
+    return kind.of(record)
 
 
 async def _kind_of(info: Info, identity: str) -> str | None:

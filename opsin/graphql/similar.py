@@ -11,6 +11,7 @@ from opsin.core import images as core_images
 from opsin.core.contract import Target
 from opsin.core.errors import InvalidInput
 from opsin.core.similarity.near_duplicates import NearDuplicate as Near
+from opsin.core.soft_deletion import is_deleted
 from opsin.graphql.analyses import Analysis
 from opsin.graphql.context import Info
 from opsin.graphql.images import Image
@@ -143,4 +144,5 @@ async def _shown(info: Info, found: Sequence[Found]) -> list[tuple[Found, Image,
         (one, Image.of(image), Analysis.of(analysis))
         for one, image, analysis in zip(found, images, analyses, strict=True)
         if image is not None and analysis is not None
+        if not is_deleted(core_images.LISTING.table, image)
     ]

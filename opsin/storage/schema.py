@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+import opsin.storage.curation  # noqa: F401 - its tables belong to the metadata
 from opsin.core.errors import StorageError
 from opsin.storage.database import connect_without_pool, database_url
 

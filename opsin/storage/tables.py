@@ -26,6 +26,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
     text,
     true,
 )
@@ -123,6 +124,8 @@ datasets = Table(
     Column("description", Text, nullable=False, default=""),
     _time("created_at"),
     _time("updated_at"),
+    # The group it was made for, where that is not the company's own name.
+    Column("group_name", String(255), nullable=True),
     Index(None, "company_id", "id"),
 )
 
@@ -173,6 +176,18 @@ images = Table(
     Column("notes", Json, nullable=False, default=list),
     Column("metadata", Json, nullable=False, default=dict),
     _time("created_at"),
+    Column("uploaded_by", String(320), nullable=True),
+    _time("updated_at", nullable=True),
+    # Soft deletion: the row stays, in no list, until it is restored or its time has come.
+    _time("deleted_at", nullable=True),
+    Column("deleted_by", String(320), nullable=True),
+    Column("deletion_reason", Text, nullable=True),
+    _time("pending_hard_delete_at", nullable=True),
+    _time("hard_deleted_at", nullable=True),
+    Column("hard_deleted_by", String(320), nullable=True),
+    # Then the row names its file no more.
+    Column("storage_deleted", Boolean, nullable=False, default=False, server_default=false()),
+    Index(None, "pending_hard_delete_at"),
     Index(None, "company_id", "id"),
     Index(None, "dataset_id", "id"),
     Index(None, "subject_id", "id"),
@@ -217,6 +232,8 @@ analyses = Table(
     Column("result_key", String(64), nullable=True),
     # Whether what was computed before may be its result.
     Column("reuse", Boolean, nullable=False, default=True, server_default=true()),
+    # An account, or the API key of none.
+    Column("requested_by", Id, nullable=True),
     CheckConstraint(f"status IN {STATUSES}", name="status"),
     CheckConstraint("external OR operation IS NOT NULL", name="kind"),
     Index(None, "company_id", "id"),

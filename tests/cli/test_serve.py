@@ -27,7 +27,7 @@ def test_a_server_starts_soon_and_without_torch(tmp_path: Path) -> None:
         mapped = Path(f"/proc/{server.pid}/maps").read_text()
         assert "site-packages" in mapped and "/torch/" not in mapped
         assert (tmp_path / "data" / "opsin.sqlite3").is_file()
-        assert [line.split()[0] for line in server.lines] == ["GraphiQL", "GraphQL", "Health"]
+        assert [line.split()[0] for line in server.lines] == ["Viewer", "GraphQL", "Health"]
         assert server.stop() == 0
     lines = server.err.splitlines()
     assert all(line.startswith("time=") and " level=" in line for line in lines)

@@ -106,6 +106,12 @@ MUTATIONS = {
         "Analysis",
         NOT_FOUND,
     ),
+    "presignArtifacts": Row(
+        """mutation { presignArtifacts(input: {analysisId: "%(Analysis)s",
+          artifacts: [{name: "a.png", contentType: "image/png"}]}) { expiresIn } }""",
+        None,
+        NOT_FOUND,
+    ),
     "finalizeAnalysis": Row(
         'mutation { finalizeAnalysis(input: {analysisId: "%(Analysis)s"}) { id } }',
         "Analysis",

@@ -110,6 +110,8 @@ class Selection:
         }[self.target.kind]
         where = [self._of_company(alias, company) for alias in aliases]
         where = [*where, f"{own} = {identity}", *conditions]
+        if "i" in aliases and self.target.kind is TargetKind.DATASET:
+            where.append("i.deleted_at IS NULL")
         statement = (
             f"SELECT {', '.join(columns)} FROM {tables}"
             f" WHERE {' AND '.join(where)} ORDER BY {', '.join(order)}"

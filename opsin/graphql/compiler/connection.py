@@ -186,7 +186,7 @@ class ConnectionWriter:
         indexed = {index.columns[0].name for index in table.indexes if len(index.columns)}
         equal = {c.column for c in self._wanted.conditions if c.comparison is Comparison.EQUAL}
         by_company = not self._has_parent and not indexed & equal
-        return self._writer.rows(table, self._alias, conditions, by_company=by_company)
+        return self._writer.rows(table, self._alias, conditions, by_company=by_company, listed=True)
 
     def _order(self) -> list[str]:
         order = self._wanted.request.order

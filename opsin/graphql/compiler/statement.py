@@ -8,6 +8,7 @@ from graphql import GraphQLField, GraphQLObjectType, is_non_null_type, is_object
 from sqlalchemy import Table
 
 from opsin.core.events import CURSOR_DIGITS
+from opsin.core.soft_deletion import deletion_column
 from opsin.graphql.compiler.arguments import Given, Meaning, python_name
 from opsin.graphql.compiler.columns import given, shown
 from opsin.graphql.compiler.connection import ConnectionWriter
@@ -134,14 +135,23 @@ class StatementWriter:
     # What every part of a statement is made with
 
     def rows(
-        self, table: Table, alias: str, conditions: Sequence[str], *, by_company: bool = False
+        self,
+        table: Table,
+        alias: str,
+        conditions: Sequence[str],
+        *,
+        by_company: bool = False,
+        listed: bool = False,
     ) -> str:
         """FROM and WHERE of the caller's rows; nothing in a compiled read has another FROM.
 
-        With `by_company` the rows are looked up by their company, else by the conditions.
+        With `by_company` the rows are looked up by their company, else by the conditions; with
+        `listed`, for lists and roots, those that are softly deleted are left out.
         """
         mine = f"{alias}.company_id={self.sql.placeholder(COMPANY)}"
         every = [mine if by_company else self.sql.unindexed(mine), *conditions]
+        if listed and (deleted_at := deletion_column(table)) is not None:
+            every.append(f"{alias}.{deleted_at} IS NULL")
         return f"FROM {table.name} {alias} WHERE {' AND '.join(every)}"
 
     def alias(self) -> str:
@@ -196,7 +206,10 @@ class StatementWriter:
         value = self.site(rule, definition, asked).bind(0)
         alias = self.alias()
         rows = self.rows(
-            self.rules.types[rule.type].table, alias, [f"{alias}.{rule.column}={value}"]
+            self.rules.types[rule.type].table,
+            alias,
+            [f"{alias}.{rule.column}={value}"],
+            listed=True,
         )
         known: dict[str, str] = {}
         if rule.column == "id" and (only := self._only_connection(rule.type, asked)) is not None:
@@ -233,7 +246,7 @@ class StatementWriter:
         found = []
         for name, reads in self.rules.types.items():
             alias = self.alias()
-            rows = self.rows(reads.table, alias, [f"{alias}.id={identity}"])
+            rows = self.rows(reads.table, alias, [f"{alias}.id={identity}"], listed=True)
             found.append(f"(SELECT {self.object(name, alias, asked)} {rows})")
         return f"coalesce({','.join(found)})"
 

@@ -129,6 +129,8 @@ def _add_images(
             orientation_applied=number % 2 == 0,
             notes=[[], [next(texts), "", tenant.mark], list(TEXTS)][number % 3],
             metadata=next(objects),
+            # In no list, and still the image of its analyses.
+            deleted_at=MOMENTS[1] if number == 2 else None,
         )
 
 

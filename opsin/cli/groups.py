@@ -1,0 +1,74 @@
+"""`opsin groups`: which people, known by their e-mail address, reach which company."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from opsin.cli import event_loop
+from opsin.cli.options import DataDir, Json, make_data_dir, read_settings
+from opsin.cli.output import new_table, print_json, results, say
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import TypeVar
+
+    from opsin.core.accounts import Account, Accounts
+    from opsin.settings import Settings
+
+    T = TypeVar("T")
+
+Group = Annotated[str, typer.Argument(help="The company's name.")]
+Email = Annotated[str, typer.Argument(help="The person's e-mail address.")]
+
+app = typer.Typer(help="Members of companies.", no_args_is_help=True)
+
+
+@app.command("add")
+def add(group: Group, email: Email, data_dir: DataDir = None) -> None:
+    """Make somebody a member; a company or an account that is not there yet is made too."""
+    settings = read_settings(data_dir=data_dir)
+    make_data_dir(settings)
+    account = event_loop.run(_with(settings, lambda accounts: accounts.add_member(group, email)))
+    say(f"{account.email} is a member of {group!r}")
+
+
+@app.command("remove")
+def remove(group: Group, email: Email, data_dir: DataDir = None) -> None:
+    """End a membership."""
+    settings = read_settings(data_dir=data_dir)
+    make_data_dir(settings)
+    event_loop.run(_with(settings, lambda accounts: accounts.remove_member(group, email)))
+    say(f"{email} is no member of {group!r}")
+
+
+@app.command("list")
+def list_members(group: Group, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """List a company's members."""
+    settings = read_settings(data_dir=data_dir)
+    make_data_dir(settings)
+    found = event_loop.run(_with(settings, lambda accounts: accounts.members(group)))
+    if as_json:
+        print_json({"members": [_described(account) for account in found]})
+        return
+    table = new_table("E-mail", "Active")
+    for account in found:
+        table.add_row(account.email, "yes" if account.is_active else "no")
+    results().print(table)
+
+
+async def _with(settings: "Settings", act: "Callable[[Accounts], Awaitable[T]]") -> "T":
+    from opsin.core.access import Access
+    from opsin.core.accounts import Accounts
+    from opsin.storage.database import Database
+    from opsin.storage.schema import upgrade
+
+    await upgrade(settings.resolved_database_url)
+    database = Database(settings.resolved_database_url)
+    try:
+        return await act(Accounts(database, Access(database, mode=settings.auth)))
+    finally:
+        await database.close()
+
+
+def _described(account: "Account") -> dict[str, str | bool]:
+    return {"id": account.id, "email": account.email, "is_active": account.is_active}

@@ -1,0 +1,217 @@
+"""Soft deletion of images: hidden with a reason, restored, and in the end deleted for good."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from opsin.core.access import Principal
+from opsin.core.blob_sweep import BlobSweep
+from opsin.core.datasets import require_dataset
+from opsin.core.errors import Conflict, Gone, InvalidInput, NotFound
+from opsin.core.images import require_image
+from opsin.core.records import Image, columns_of, to_record
+from opsin.core.storable import is_storable_text
+from opsin.storage.curation import image_deletions
+from opsin.storage.database import Database, Transaction
+from opsin.storage.event_log import NewEvent
+from opsin.storage.ids import canonical_id, new_id
+from opsin.storage.tables import images
+
+_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDeletion:
+    """One thing that happened to an image: `soft_delete`, `force_delete`, `restore`, ..."""
+
+    id: str
+    company_id: str
+    dataset_id: str
+    image_id: str
+    filename: str
+    action: str
+    actor: str
+    reason: str | None
+    created_at: datetime
+
+
+class ImageDeletions:
+    """Deletes, restores and purges; every step is kept in a list of its own."""
+
+    def __init__(
+        self, database: Database, sweep: BlobSweep, *, retention: timedelta, least_reason: int
+    ) -> None:
+        self._database = database
+        self._sweep = sweep
+        self._retention = retention
+        self._least_reason = least_reason
+
+    async def delete(
+        self,
+        principal: Principal,
+        dataset_id: str,
+        image_id: str,
+        reason: str,
+        *,
+        force: bool = False,
+    ) -> Image:
+        """Hide an image; with `force` its file goes at once.
+
+        Raises InvalidInput for a reason that is too short, Conflict for one that is deleted.
+        """
+        if len(reason.strip()) < self._least_reason or not is_storable_text(reason):
+            raise InvalidInput(f"reason must have at least {self._least_reason} characters")
+        now = datetime.now(UTC)
+        async with self._database.write() as transaction:
+            image = await _held(transaction.connection, principal, dataset_id, image_id)
+            if image.storage_deleted or (image.deleted_at is not None and not force):
+                raise Conflict("Image is already deleted")
+            values: dict[str, object] = {
+                "deleted_at": image.deleted_at or now,
+                "deleted_by": image.deleted_by or principal.name,
+                "deletion_reason": reason.strip(),
+                "pending_hard_delete_at": image.pending_hard_delete_at or now + self._retention,
+                "updated_at": now,
+            }
+            if force:
+                values |= {
+                    "storage_deleted": True,
+                    "hard_deleted_at": now,
+                    "hard_deleted_by": principal.name,
+                }
+            action = "force_delete" if force else "soft_delete"
+            changed = await _change(transaction, principal, image, values, action, reason.strip())
+            transaction.emit(_event("image.deleted", changed))
+        if force:
+            await self._sweep.remove(image.sha256)
+        return changed
+
+    async def restore(
+        self, principal: Principal, dataset_id: str, image_id: str, reason: str | None = None
+    ) -> Image:
+        """Show a hidden image again; one that is shown stays as it is.
+
+        Raises Conflict when its file is gone, Gone when its time is over.
+        """
+        now = datetime.now(UTC)
+        async with self._database.write() as transaction:
+            connection = transaction.connection
+            try:
+                image = await _held(connection, principal, dataset_id, image_id)
+            except NotFound:
+                await _require_never_purged(connection, principal, image_id)
+                raise
+            if image.storage_deleted:
+                raise Conflict("The image's file was deleted and cannot be restored")
+            if image.deleted_at is None:
+                return image
+            if image.pending_hard_delete_at is not None and image.pending_hard_delete_at <= now:
+                raise Gone("The time in which the image could be restored is over")
+            values: dict[str, object] = {
+                "deleted_at": None,
+                "deleted_by": None,
+                "deletion_reason": None,
+                "pending_hard_delete_at": None,
+                "updated_at": now,
+            }
+            changed = await _change(transaction, principal, image, values, "restore", reason)
+            transaction.emit(_event("image.created", changed))
+        return changed
+
+    async def listed(
+        self, principal: Principal, dataset_id: str, *, skip: int, limit: int
+    ) -> tuple[Sequence[ImageDeletion], int]:
+        """A dataset's list, newest first, and how long it is."""
+        async with self._database.read() as connection:
+            dataset = await require_dataset(connection, principal, dataset_id)
+            mine = image_deletions.c.dataset_id == dataset.id
+            columns = columns_of(image_deletions, ImageDeletion)
+            newest = image_deletions.c.id.desc()
+            page = select(*columns).where(mine).order_by(newest).offset(skip).limit(limit)
+            rows = await connection.execute(page)
+            found = [to_record(ImageDeletion, row) for row in rows]
+            count = select(func.count()).select_from(image_deletions).where(mine)
+            return found, (await connection.execute(count)).scalar_one()
+
+    async def purge(self, now: datetime | None = None) -> int:
+        """Delete the rows of images whose time is over, with all that hangs on them; how many."""
+        now = now or datetime.now(UTC)
+        async with self._database.write() as transaction:
+            statement = (
+                select(*columns_of(images, Image))
+                .where(images.c.deleted_at.is_not(None), images.c.pending_hard_delete_at <= now)
+                .limit(_AT_ONCE)
+                .with_for_update(skip_locked=True)
+            )
+            rows = await transaction.connection.execute(statement)
+            found = [to_record(Image, row) for row in rows]
+            for image in found:
+                await _note(transaction.connection, image, "hard_delete", "retention", None)
+                await transaction.connection.execute(delete(images).where(images.c.id == image.id))
+        return len(found) + (await self.purge(now) if len(found) == _AT_ONCE else 0)
+
+
+async def _held(
+    connection: AsyncConnection, principal: Principal, dataset_id: str, image_id: str
+) -> Image:
+    dataset = await require_dataset(connection, principal, dataset_id)
+    image = await require_image(connection, principal, image_id, hold=True, deleted=True)
+    if image.dataset_id != dataset.id:
+        raise NotFound("Image not found")
+    return image
+
+
+async def _change(
+    transaction: Transaction,
+    principal: Principal,
+    image: Image,
+    values: dict[str, object],
+    action: str,
+    reason: str | None,
+) -> Image:
+    statement = (
+        update(images)
+        .where(images.c.id == image.id)
+        .values(**values)
+        .returning(*columns_of(images, Image))
+    )
+    row = (await transaction.connection.execute(statement)).one()
+    await _note(transaction.connection, image, action, principal.name, reason)
+    return to_record(Image, row)
+
+
+async def _note(
+    connection: AsyncConnection, image: Image, action: str, actor: str, reason: str | None
+) -> None:
+    await connection.execute(
+        insert(image_deletions).values(
+            id=new_id(),
+            company_id=image.company_id,
+            dataset_id=image.dataset_id,
+            image_id=image.id,
+            filename=image.filename,
+            action=action,
+            actor=actor,
+            reason=reason,
+            created_at=datetime.now(UTC),
+        )
+    )
+
+
+async def _require_never_purged(
+    connection: AsyncConnection, principal: Principal, image_id: str
+) -> None:
+    statement = select(image_deletions.c.id).where(
+        image_deletions.c.image_id == canonical_id(image_id),
+        image_deletions.c.company_id == principal.company_id,
+        image_deletions.c.action == "hard_delete",
+    )
+    if (await connection.execute(statement)).first() is not None:
+        raise Gone("The time in which the image could be restored is over")
+
+
+def _event(kind: str, image: Image) -> NewEvent:
+    return NewEvent(kind, image.company_id, dataset_id=image.dataset_id, image_id=image.id)
