@@ -12,12 +12,14 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from opsin import __version__
 from opsin.assembly import Parts, assemble
+from opsin.compat.vista.api import vista_routes
+from opsin.compat.vista.options import VistaOptions
 from opsin.core.errors import OpsinError
 from opsin.core.plugin_host import PluginSource
 from opsin.graphql.context import Context, ContextFactory
@@ -32,6 +34,8 @@ from opsin.web.exports import ExportRoutes
 from opsin.web.files import Files
 from opsin.web.graphiql_page import STATIC_DIR
 from opsin.web.http_errors import answer_error
+from opsin.web.uploads import UploadRoutes
+from opsin.web.viewer import Viewer
 
 log = logging.getLogger(__name__)
 
@@ -56,11 +60,13 @@ def create_app(
 
     app = Starlette(
         routes=[
-            Route("/", _to_graphiql),
+            *Viewer().routes(),
             Route("/health", _health),
             *graphql.routes,
             *Files(use_cases.images, use_cases.artifacts, use_cases.links).routes(),
             *ExportRoutes(use_cases.exports, use_cases.access, use_cases.links).routes(),
+            *UploadRoutes(use_cases.uploads, use_cases.links).routes(),
+            *vista_routes(use_cases, _vista_options(settings)),
         ],
         middleware=[graphql.direct, *_middleware(settings)],
         exception_handlers={OpsinError: answer_error},
@@ -121,6 +127,29 @@ def _graphql(settings: Settings, parts: Parts) -> _GraphQL:
     return _GraphQL(routes, direct)
 
 
+def _vista_options(settings: Settings) -> VistaOptions:
+    secrets = (settings.vista_hmac_secret, settings.vista_previous_hmac_secret)
+    return VistaOptions(
+        is_dev=settings.auth == "dev",
+        is_enabled=settings.vista_enabled,
+        secrets=tuple(secret for secret in secrets if secret),
+        requires_hmac=settings.vista_require_hmac,
+        requires_timestamped=settings.vista_require_timestamped_hmac,
+        callback_needs_user=settings.vista_callback_auth == "hmac+user",
+        skew=timedelta(seconds=settings.vista_hmac_skew_seconds),
+        allowed_models=settings.vista_allowed_models,
+        max_analyses=settings.vista_max_analyses_per_image,
+        max_bulk=settings.vista_max_bulk_annotations,
+        starts_processing=settings.vista_default_status == "processing",
+        link_expiry=timedelta(seconds=settings.vista_presigned_url_expiry_seconds),
+        user_header=settings.vista_user_header,
+        proxy_secret_header=settings.vista_proxy_secret_header,
+        proxy_secret=settings.vista_proxy_shared_secret,
+        mock_user=settings.vista_mock_user_email,
+        public_url=settings.public_url,
+    )
+
+
 def _middleware(settings: Settings) -> list[Middleware]:
     middleware = [Middleware(BodyLimit, max_bytes=settings.max_request_bytes)]
     if settings.cors_origins:
@@ -129,7 +158,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
             Middleware(
                 CORSMiddleware,
                 allow_origins=list(settings.cors_origins),
-                allow_methods=["GET", "POST"],
+                allow_methods=["DELETE", "GET", "PATCH", "POST", "PUT"],
                 allow_headers=["*"],
             ),
         )
@@ -158,16 +187,15 @@ async def _sweep(parts: Parts) -> None:
     while True:
         await asyncio.sleep(_SWEEP_EVERY.total_seconds())
         try:
+            await parts.use_cases.uploads.sweep()
+            await parts.use_cases.image_deletions.purge()
+            await parts.use_cases.signed_answers.sweep()
             await parts.sweep.run(older_than=_SWEEP_EVERY)
         except Exception as error:  # the next one does it
             expected = isinstance(error, OpsinError)
-            log.warning("unnamed files could not be swept", exc_info=not expected)
+            log.warning("what is over could not be swept", exc_info=not expected)
 
 
 async def _health(_request: Request) -> Response:
     """Says that the server answers; waits for no database and no device."""
     return JSONResponse({"status": "ok", "version": __version__})
-
-
-async def _to_graphiql(_request: Request) -> Response:
-    return RedirectResponse("/graphql")

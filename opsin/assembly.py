@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from opsin import __version__
 from opsin.core.access import Access
+from opsin.core.accounts import Accounts
 from opsin.core.analyses import Analyses
 from opsin.core.annotations import Annotations
 from opsin.core.answers.answers import Answers
@@ -19,27 +20,36 @@ from opsin.core.classifiers.classifiers import Classifiers
 from opsin.core.collections.collections import Collections
 from opsin.core.collections.enrolment import Enrolment
 from opsin.core.collections.references import References
+from opsin.core.comments import Comments
 from opsin.core.datasets import Datasets
 from opsin.core.engine import Engine, check_names
 from opsin.core.events import Events
 from opsin.core.exports.exports import Exports
+from opsin.core.external_reads import ExternalReads
 from opsin.core.fetch import Fetcher
+from opsin.core.image_classes import ImageClasses
+from opsin.core.image_deletion import ImageDeletions
+from opsin.core.image_search import ImageSearches
 from opsin.core.images import Images
 from opsin.core.imaging import ImageLimits
 from opsin.core.immediate import Immediate
 from opsin.core.links import Links, load_or_create_secret
+from opsin.core.metadata import Metadata
 from opsin.core.models.configuration import ModelConfiguration
 from opsin.core.models.hub import Hub
 from opsin.core.models.identities import ModelIdentities
 from opsin.core.models.inventory import ModelInventory
 from opsin.core.models.store import ModelStore
+from opsin.core.owners import Owners
 from opsin.core.plugin_host import PluginHost, PluginSource
 from opsin.core.queue.analysis_queue import AnalysisQueue
 from opsin.core.queue.worker import Worker
+from opsin.core.signed_answers import SignedAnswers
 from opsin.core.similarity.image_vectors import ImageVectors
 from opsin.core.similarity.near_duplicates import NearDuplicates
 from opsin.core.similarity.search import VectorSearch
 from opsin.core.similarity.similar_images import SimilarImages
+from opsin.core.uploads import Uploads
 from opsin.core.use_cases import UseCases
 from opsin.graphql.schema import reserved_type_names
 from opsin.graphql.trial import check_types
@@ -164,8 +174,12 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
         image_limits(settings),
         memory_bytes=settings.result_cache_bytes,
     )
+    access = Access(database, mode=settings.auth)
+    links = Links(_secret(settings))
+    sweep = BlobSweep(database, blobs)
     use_cases = UseCases(
-        access=Access(database, mode=settings.auth),
+        access=access,
+        accounts=Accounts(database, access),
         analyses=Analyses(database, max_tasks=settings.max_tasks),
         annotations=Annotations(database, max_annotations=settings.max_annotations),
         answers=answers,
@@ -173,13 +187,23 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
         availability=Availability(host, models),
         classifiers=Classifiers(database),
         collections=Collections(database, host),
+        comments=Comments(database),
         database=database,
         datasets=Datasets(database),
         engine=engine,
         enrolment=Enrolment(database, ImageVectors(database, host, answers, images, models)),
         events=Events(database, poll_seconds=settings.poll_seconds),
         exports=Exports(database),
+        external_reads=ExternalReads(database),
         host=host,
+        image_classes=ImageClasses(database),
+        image_deletions=ImageDeletions(
+            database,
+            sweep,
+            retention=timedelta(days=settings.vista_delete_retention_days),
+            least_reason=settings.vista_delete_reason_min_chars,
+        ),
+        image_searches=ImageSearches(database),
         images=images,
         immediate=Immediate(
             answers,
@@ -189,21 +213,31 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
             max_tasks=settings.max_tasks,
             references=references,
         ),
-        links=Links(_secret(settings)),
+        links=links,
+        metadata=Metadata(database),
         near_duplicates=NearDuplicates(database, host),
+        owners=Owners(database),
         references=references,
+        signed_answers=SignedAnswers(database),
         similar_images=SimilarImages(
             database,
             host,
             engine,
             VectorSearch(database, cache_bytes=settings.vector_cache_bytes),
         ),
+        uploads=Uploads(
+            database,
+            blobs,
+            links,
+            max_bytes=settings.vista_max_artifact_bytes,
+            expiry=timedelta(seconds=settings.vista_presigned_url_expiry_seconds),
+        ),
     )
     return Parts(
         use_cases,
         models,
         _worker(settings, use_cases),
-        BlobSweep(database, blobs),
+        sweep,
         settings.resolved_database_url,
         closers=(use_cases.events.close, engine.close, blobs.close, database.close),
     )

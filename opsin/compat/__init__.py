@@ -1,0 +1,1 @@
+"""REST APIs that were there before Opsin; each only translates, nothing new is born here."""

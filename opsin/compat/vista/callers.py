@@ -1,0 +1,109 @@
+"""Who is calling: by API key, by a proxy's headers, or as the local user of dev mode."""
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from starlette.exceptions import HTTPException
+
+from opsin.compat.vista.options import VistaOptions
+from opsin.core.access import LOCAL_COMPANY, Access, Principal
+from opsin.core.accounts import Account, Accounts, clean_email
+from opsin.core.errors import Forbidden, Unauthenticated
+
+ADMINISTRATORS = "admin"
+"""The group whose members manage users."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A user, or an API key of none, and the companies that are open to it."""
+
+    home: Principal
+    groups: Mapping[str, str | None]
+    """Companies by id; the name is None where it was not needed yet."""
+    account: Account | None = None
+    is_dev: bool = False
+
+    @property
+    def is_administrator(self) -> bool:
+        return self.is_dev or ADMINISTRATORS in self.groups.values()
+
+    def principal(self, company_id: str) -> Principal:
+        """The caller within a company; Forbidden for one that it is no member of."""
+        if company_id == self.home.company_id:
+            return self.home
+        if company_id not in self.groups:
+            raise Forbidden("Access forbidden")
+        return Principal(company_id, self.home.name, self.home.key_id, self.home.account_id)
+
+
+class Callers:
+    """Finds the caller of a request by its headers."""
+
+    def __init__(self, access: Access, accounts: Accounts, options: VistaOptions) -> None:
+        self._access = access
+        self._accounts = accounts
+        self._options = options
+
+    async def by_key(self, headers: Mapping[str, str]) -> Caller | None:
+        """The caller behind the key in the headers; None without one."""
+        token = _api_key(headers)
+        if token is None:
+            return None
+        principal = await self._access.authenticate(token)
+        if principal.account_id is None:
+            groups = {principal.company_id: None}
+            return Caller(principal, groups, is_dev=self._options.is_dev)
+        account, names = await self._accounts.profile(principal.account_id)
+        if not account.is_active:
+            raise Unauthenticated("This account is not active")
+        named = Principal(principal.company_id, account.email, principal.key_id, account.id)
+        return Caller(named, names, account, self._options.is_dev)
+
+    async def by_any(self, headers: Mapping[str, str]) -> Caller | None:
+        """The caller by key, by the proxy's headers, or in dev mode; None without credentials."""
+        options = self._options
+        try:
+            caller = await self.by_key(headers)
+        except Unauthenticated:
+            # The documented client sends a key that is none, and dev mode lets everyone in anyway.
+            if not options.is_dev:
+                raise
+            caller = None
+        if caller is not None:
+            return caller
+        address = headers.get(options.user_header)
+        if options.is_dev:
+            return await self._local(clean_email(address) or options.mock_user)
+        secret = headers.get(options.proxy_secret_header)
+        if address is None and secret is None:
+            return None
+        if options.proxy_secret is None:
+            raise HTTPException(500, "Server configuration error")
+        expected = options.proxy_secret.encode()
+        if not hmac.compare_digest((secret or "").encode("utf-8", "surrogatepass"), expected):
+            raise Unauthenticated("Invalid proxy authentication")
+        email = clean_email(address)
+        if email is None:
+            raise Unauthenticated(f"Missing or invalid {options.user_header} header")
+        account, names = await self._accounts.profile((await self._accounts.of_email(email)).id)
+        if not account.is_active:
+            raise Unauthenticated("This account is not active")
+        return Caller(Principal(account.company_id, email, None, account.id), names, account)
+
+    async def _local(self, email: str) -> Caller:
+        local = await self._access.local()
+        account = await self._accounts.of_email(email, company=LOCAL_COMPANY)
+        home = Principal(local.company_id, email, None, account.id)
+        return Caller(home, {local.company_id: LOCAL_COMPANY}, account, is_dev=True)
+
+
+def _api_key(headers: Mapping[str, str]) -> str | None:
+    authorization = headers.get("authorization")
+    if authorization is not None:
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise Unauthenticated("The Authorization header must be: Bearer <key>")
+        return token.strip()
+    return headers.get("x-api-key", "").strip() or None

@@ -1,0 +1,29 @@
+"""Files sent to signed addresses of this server, where the store has no addresses of its own."""
+
+from datetime import UTC, datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from opsin.core.links import Links
+from opsin.core.uploads import Uploads
+
+
+class UploadRoutes:
+    """Route `PUT /uploads/{id}`: each address takes one file, of one type, until it expires."""
+
+    def __init__(self, uploads: Uploads, links: Links) -> None:
+        self._uploads = uploads
+        self._links = links
+
+    def routes(self) -> list[BaseRoute]:
+        return [Route("/uploads/{upload_id:uuid}", self.put, methods=["PUT"])]
+
+    async def put(self, request: Request) -> Response:
+        """Take the file as it comes."""
+        self._links.verify(request.url.path, request.query_params, datetime.now(UTC))
+        content_type = request.headers.get("content-type", "")
+        identity = str(request.path_params["upload_id"])
+        await self._uploads.receive(identity, content_type, request.stream())
+        return Response(status_code=200)

@@ -1,0 +1,1 @@
+"""Tests of the VISTA API, over real HTTP."""
