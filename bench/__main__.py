@@ -17,6 +17,7 @@ from bench import (
     startup,
     subscribers,
     upload_latency,
+    viewer_frames,
 )
 
 
@@ -39,6 +40,7 @@ def main() -> None:
         "exports": exports.main(),
         "similarity": similarity.main(),
         "pressure": pressure.main(),
+        "viewer_frames": viewer_frames.main(),
     }
     print(json.dumps(results, indent=2))
 

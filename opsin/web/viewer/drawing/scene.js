@@ -1,0 +1,94 @@
+/** What the image page shows at this moment: layers, filter, display and selection. */
+
+import { analysisColor } from "../geometry/color_maps.js";
+import { Layer, classOf, isReading } from "./layer.js";
+
+/**
+ * @typedef {object} Display
+ * @property {"analysis" | "class"} colorBy
+ * @property {number} opacity of fills, 0 to 1
+ * @property {number} heatOpacity 0 to 1
+ * @property {string} colorMap
+ * @property {boolean} labels
+ */
+
+/** Tells of every change by an event "change", and of a selection by "select". */
+export class Scene extends EventTarget {
+  /** @type {Layer[]} */
+  layers = [];
+  /** @type {import("./layer.js").Filter} */
+  filter = { from: 0, to: 1, hidden: new Set() };
+  /** @type {Display} */
+  display = { colorBy: "class", opacity: 0.18, heatOpacity: 0.6, colorMap: "inferno", labels: true };
+  /** @type {import("./layer.js").Finding | null} */
+  selected = null;
+
+  /** @param {{width: number, height: number}} image */
+  constructor(image) {
+    super();
+    this.image = image;
+  }
+
+  /** Adds an analysis, or takes it as it is now; gives its layer. */
+  put(analysis) {
+    let layer = this.layers.find((one) => one.id === analysis.id);
+    if (!layer) {
+      layer = new Layer(analysis, this.image, analysisColor(this.layers.length));
+      this.layers.push(layer);
+    }
+    layer.analysis = analysis;
+    return layer;
+  }
+
+  /** Replaces what a layer found. @param {Layer} layer @param {any[]} annotations @param {number} total */
+  found(layer, annotations, total) {
+    if (this.selected?.layer === layer) this.selected = null;
+    layer.clear();
+    this.more(layer, annotations, total);
+  }
+
+  more(layer, annotations, total) {
+    layer.take(annotations);
+    layer.total = total;
+    layer.filter(this.filter);
+  }
+
+  /** Applies what was changed in `filter`. */
+  refilter() {
+    for (const layer of this.layers) layer.filter(this.filter);
+    if (this.selected && !this.selected.layer.drawn.includes(this.selected)) this.selected = null;
+    this.changed();
+  }
+
+  changed() {
+    this.dispatchEvent(new Event("change"));
+  }
+
+  /** @param {import("./layer.js").Finding | null} finding */
+  select(finding) {
+    this.selected = finding;
+    this.dispatchEvent(new Event("select"));
+  }
+
+  get visibleLayers() {
+    return this.layers.filter((layer) => layer.visible);
+  }
+
+  /** What is listed: of the visible layers, what is drawn. @returns {import("./layer.js").Finding[]} */
+  get listed() {
+    return this.visibleLayers.flatMap((layer) => layer.drawn);
+  }
+
+  /** How many findings of each class the visible layers have. @returns {Map<string, number>} */
+  classes() {
+    const counts = new Map();
+    for (const layer of this.visibleLayers) {
+      for (const finding of layer.findings) {
+        if (isReading(finding)) continue;
+        const name = classOf(finding.annotation);
+        counts.set(name, (counts.get(name) ?? 0) + 1);
+      }
+    }
+    return new Map([...counts].sort(([a, n], [b, m]) => m - n || (a < b ? -1 : 1)));
+  }
+}
