@@ -18,10 +18,9 @@ from starlette.staticfiles import StaticFiles
 
 from opsin import __version__
 from opsin.assembly import Parts, assemble
-from opsin.compat.vista.api import vista_routes
-from opsin.compat.vista.options import VistaOptions
 from opsin.core.errors import OpsinError
 from opsin.core.plugin_host import PluginSource
+from opsin.doors import legacy_routes
 from opsin.graphql.context import Context, ContextFactory
 from opsin.graphql.direct import PATH, DirectDoor
 from opsin.graphql.http import GraphQLApp
@@ -66,7 +65,7 @@ def create_app(
             *Files(use_cases.images, use_cases.artifacts, use_cases.links).routes(),
             *ExportRoutes(use_cases.exports, use_cases.access, use_cases.links).routes(),
             *UploadRoutes(use_cases.uploads, use_cases.links).routes(),
-            *vista_routes(use_cases, _vista_options(settings)),
+            *legacy_routes(settings, use_cases),
         ],
         middleware=[graphql.direct, *_middleware(settings)],
         exception_handlers={OpsinError: answer_error},
@@ -125,29 +124,6 @@ def _graphql(settings: Settings, parts: Parts) -> _GraphQL:
         Mount("/static/graphiql", StaticFiles(directory=STATIC_DIR)),
     ]
     return _GraphQL(routes, direct)
-
-
-def _vista_options(settings: Settings) -> VistaOptions:
-    secrets = (settings.vista_hmac_secret, settings.vista_previous_hmac_secret)
-    return VistaOptions(
-        is_dev=settings.auth == "dev",
-        is_enabled=settings.vista_enabled,
-        secrets=tuple(secret for secret in secrets if secret),
-        requires_hmac=settings.vista_require_hmac,
-        requires_timestamped=settings.vista_require_timestamped_hmac,
-        callback_needs_user=settings.vista_callback_auth == "hmac+user",
-        skew=timedelta(seconds=settings.vista_hmac_skew_seconds),
-        allowed_models=settings.vista_allowed_models,
-        max_analyses=settings.vista_max_analyses_per_image,
-        max_bulk=settings.vista_max_bulk_annotations,
-        starts_processing=settings.vista_default_status == "processing",
-        link_expiry=timedelta(seconds=settings.vista_presigned_url_expiry_seconds),
-        user_header=settings.vista_user_header,
-        proxy_secret_header=settings.vista_proxy_secret_header,
-        proxy_secret=settings.vista_proxy_shared_secret,
-        mock_user=settings.vista_mock_user_email,
-        public_url=settings.public_url,
-    )
 
 
 def _middleware(settings: Settings) -> list[Middleware]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from opsin.app import create_app
 from opsin.core.errors import ConfigurationError
 from opsin.settings import Settings, load_settings
 
@@ -58,3 +59,16 @@ def test_dev_mode_stays_on_loopback(host: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.8.9.1"])
 def test_loopback_needs_no_keys(host: str) -> None:
     Settings(host=host).check_exposure()
+
+
+def test_only_known_apis_are_served(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"no API named vist: .*vista"):
+        create_app(Settings(data_dir=tmp_path, compat=("vist",)))
+
+
+def test_an_api_can_be_left_out(tmp_path: Path) -> None:
+    def paths(settings: Settings) -> set[str]:
+        return {getattr(route, "path", "") for route in create_app(settings).routes}
+
+    assert "/api" in paths(Settings(data_dir=tmp_path))
+    assert "/api" not in paths(Settings(data_dir=tmp_path, compat=()))
