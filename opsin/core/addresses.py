@@ -170,6 +170,17 @@ class SystemResolver:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
+async def checked_addresses(
+    policy: AddressPolicy, resolver: Resolver, host: str, port: int
+) -> list[Address]:
+    """The addresses of a host to try in turn: looked up once, and every one of them allowed.
+
+    Raises AddressNotAllowed; OSError or ValueError for a name that cannot be resolved.
+    """
+    policy.check_port(port)
+    return policy.check(host, port, await resolver(host, port))[:_MOST_ATTEMPTS]
+
+
 class GuardedNetwork(httpcore.AsyncNetworkBackend):
     """Resolves a name once, checks every address, and connects to the checked addresses only.
 
@@ -190,13 +201,12 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        self._policy.check_port(port)
         try:
-            addresses = await self._resolver(host, port)
+            addresses = await checked_addresses(self._policy, self._resolver, host, port)
         except (OSError, ValueError) as error:
             raise httpcore.ConnectError("the name cannot be resolved") from error
         failure: Exception = httpcore.ConnectError("the name has no address")
-        for address in self._policy.check(host, port, addresses)[:_MOST_ATTEMPTS]:
+        for address in addresses:
             try:
                 stream = await self._network.connect_tcp(
                     str(address), port, min(timeout or _CONNECT_SECONDS, _CONNECT_SECONDS)
