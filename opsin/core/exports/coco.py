@@ -6,14 +6,14 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
 from opsin.core.exports.selection import Selection
-from opsin.core.exports.shapes import Shape, read_shape
-from opsin.storage.json_text import load_json
+from opsin.core.exports.shapes import Shape, coco_fields, read_shape
+from opsin.storage.json_text import dump_json, load_json
 from opsin.storage.snapshot import Rows, Snapshot
 
 Texts = AsyncGenerator[str, None]
+_Category = tuple[str, tuple[str, ...], tuple[tuple[int, int], ...]]
+"""Its name, the names of its keypoints, and which of them are joined."""
 
 
 async def coco(snapshot: Snapshot, selection: Selection) -> Texts:
@@ -73,13 +73,14 @@ class _Annotations:
     def __init__(self) -> None:
         self.without_geometry = 0
         self._written = 0
-        self._categories: dict[tuple[str, tuple[str, ...]], int] = {}
+        self._categories: dict[_Category, int] = {}
 
     def write(self, images: Mapping[str, int], rows: Rows) -> str:
         """Some annotations, with commas before them but for the very first."""
         texts = []
         for image_id, analysis_id, identity, width, height, kind, name, confidence, data in rows:
-            shape = read_shape(load_json(data), width, height)
+            content = load_json(data)
+            shape = read_shape(content, width, height)
             if shape is None:
                 self.without_geometry += 1
                 continue
@@ -87,11 +88,12 @@ class _Annotations:
             texts.append(
                 _text(
                     {
+                        **coco_fields(content),
                         "id": self._written,
                         "image_id": images[image_id],
                         "category_id": self._category(kind if name is None else name, shape),
                         **_geometry(shape),
-                        "iscrowd": 0,
+                        "iscrowd": int(coco_fields(content).get("iscrowd") in (1, True)),
                         **({} if confidence is None else {"score": confidence}),
                         "opsin_id": identity,
                         "opsin_analysis_id": analysis_id,
@@ -102,15 +104,21 @@ class _Annotations:
         return ("" if first or not texts else ",\n") + ",\n".join(texts)
 
     def categories(self) -> list[dict[str, Any]]:
-        """In the order in which they were first met; one for each set of keypoints of a name."""
+        """In the order in which they were first met; one for each skeleton of a name."""
         return [
             {"id": number, "name": name, "supercategory": ""}
-            | ({"keypoints": keypoints, "skeleton": []} if keypoints else {})
-            for (name, keypoints), number in self._categories.items()
+            | ({"keypoints": keypoints, "skeleton": _from_one(skeleton)} if keypoints else {})
+            for (name, keypoints, skeleton), number in self._categories.items()
         ]
 
     def _category(self, name: str, shape: Shape) -> int:
-        return self._categories.setdefault((name, shape.keypoints), len(self._categories) + 1)
+        category = (name, shape.keypoints, shape.skeleton)
+        return self._categories.setdefault(category, len(self._categories) + 1)
+
+
+def _from_one(skeleton: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """COCO counts keypoints from 1."""
+    return [[first + 1, second + 1] for first, second in skeleton]
 
 
 def _distinct(rows: Rows) -> list[str]:
@@ -129,4 +137,4 @@ def _geometry(shape: Shape) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    return dump_json(value)

@@ -29,6 +29,7 @@ COCO_IMAGE: Columns = (
     ("height", "i.height", "number"),
     ("date_captured", "i.created_at", "moment"),
     ("opsin_id", "i.id", "id"),
+    ("opsin_sha256", "i.sha256", "text"),
 )
 """COCO's names; its number is put before them."""
 ANALYSIS: Columns = (
@@ -70,5 +71,11 @@ OWNER: Columns = (
     ("analysis_status", "s.status", "text"),
 )
 OWNED: Columns = (("annotation_id", "a.id", "id"), *ANNOTATION[1:])
+NAMED_OWNER: Columns = (
+    *OWNER[:2],
+    ("image_sha256", "i.sha256", "text"),
+    *OWNER[2:],
+)
+"""For formats with names, which may have more than a table's columns."""
 FLAT: Columns = (*OWNER, *OWNED)
 """An annotation with what it belongs to, for formats without nesting; never changes its order."""

@@ -47,7 +47,7 @@ async def json(snapshot: Snapshot, selection: Selection) -> Texts:
     annotations = Merged(snapshot.rows(*selection.annotations()))
     async with aclosing(analyses), aclosing(annotations):
         if selection.target.kind is TargetKind.ANALYSIS:
-            content = _analyses(analyses, annotations, None)
+            content = _analyses(analyses, annotations, None, await _image(snapshot, selection))
         else:
             content = _images(Merged(snapshot.rows(*selection.images())), analyses, annotations)
         head, tail = "", "\n"
@@ -77,13 +77,23 @@ async def _images(images: Merged, analyses: Merged, annotations: Merged) -> Text
                 separator = ",\n"
 
 
-async def _analyses(analyses: Merged, annotations: Merged, image_id: str | None) -> Texts:
+async def _image(snapshot: Snapshot, selection: Selection) -> str:
+    """The image of the one analysis, as a member of it: an import finds it by its sha256."""
+    async with aclosing(snapshot.rows(*selection.images())) as groups:
+        async for rows in groups:
+            return f'"image":{{{rows[0][1]}}},'
+    return ""
+
+
+async def _analyses(
+    analyses: Merged, annotations: Merged, image_id: str | None, member: str = ""
+) -> Texts:
     """Those of the image, or all of them, with commas between them."""
     separator = ""
     found = analyses.all() if image_id is None else analyses.of(image_id)
     async for rows in found:
         for _, analysis_id, inside in rows:
-            yield f'{separator}{{{inside},"annotations":['
+            yield f'{separator}{{{member}{inside},"annotations":['
             between = ""
             async for group in annotations.of(analysis_id):
                 yield between + ",\n".join([row[1] for row in group])

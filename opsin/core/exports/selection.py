@@ -10,6 +10,7 @@ from opsin.core.exports.columns import (
     COCO_IMAGE,
     DATASET,
     IMAGE,
+    NAMED_OWNER,
     OWNED,
     OWNER,
     Columns,
@@ -61,7 +62,7 @@ class Selection:
     def owners(self, form: ExportFormat) -> Statement:
         """Analysis id, and the beginning of the JSON object or row of CSV of each annotation."""
         json = form is ExportFormat.NDJSON
-        text = f"'{{'||{self._json_inside(OWNER)}" if json else self._cells(OWNER)
+        text = f"'{{'||{self._json_inside(NAMED_OWNER)}" if json else self._cells(OWNER)
         tables = "images i JOIN analyses s ON s.image_id = i.id"
         columns = [self._plain("s.id"), text]
         return self._made(tables, ("i", "s"), columns, self._of_analyses(), ["i.id", "s.id"])

@@ -23,6 +23,8 @@ class Shape:
     """Names, in the order of `points`."""
     points: tuple[float, ...] = ()
     """x, y and visibility of each, one after the other."""
+    skeleton: tuple[tuple[int, int], ...] = ()
+    """Pairs of numbers of keypoints, from 0."""
 
 
 def read_shape(data: Mapping[str, Any], width: int, height: int) -> Shape | None:
@@ -40,21 +42,65 @@ def read_shape(data: Mapping[str, Any], width: int, height: int) -> Shape | None
 def _read(data: Mapping[str, Any], width: int, height: int) -> Shape | None:
     scale = _scale(data, width, height)
     box = _box(data, scale)
+    drawn, area, segmentation = _outline(data, width, height, scale)
+    named = _keypoints(data, scale) if drawn is None or "keypoints" in data else []
+    if box is None and drawn is None and not named:
+        return None
+    if box is None and drawn is None:
+        seen = [(x, y) for _, x, y, visibility in named if visibility]
+        box = _extent(seen) if seen else (0.0, 0.0, 0.0, 0.0)
+    around = box or drawn or (0.0, 0.0, 0.0, 0.0)
+    if area is None:
+        area = around[2] * around[3]
+    return Shape(
+        around,
+        area if (told := _told_area(data, scale)) is None else told,
+        segmentation,
+        tuple(name for name, *_ in named),
+        tuple(number for _, *three in named for number in three),
+        _skeleton(data, [name for name, *_ in named]),
+    )
+
+
+def _outline(
+    data: Mapping[str, Any], width: int, height: int, scale: Point
+) -> tuple[Box | None, float | None, Any]:
+    """The box around an outline or a mask, its area, and what COCO has for it."""
     if (found := _run_lengths(data, width, height)) is not None:
-        drawn, area, segmentation = found
-        return Shape(box or drawn, area, segmentation)
+        return found
     polygons = [[_scaled(point, scale) for point in polygon] for polygon in _polygons(data)]
-    if polygons:
-        drawn = _extent([point for polygon in polygons for point in polygon])
-        flat = [[number for point in polygon for number in point] for polygon in polygons]
-        return Shape(box or drawn, sum(map(_area, polygons)), flat)
-    named = _keypoints(data, scale)
-    if named:
-        points = [(x, y) for _, x, y, visibility in named if visibility]
-        box = box or (_extent(points) if points else (0.0, 0.0, 0.0, 0.0))
-        numbers = tuple(number for _, *three in named for number in three)
-        return Shape(box, box[2] * box[3], None, tuple(name for name, *_ in named), numbers)
-    return None if box is None else Shape(box, box[2] * box[3])
+    if not polygons:
+        return None, None, None
+    drawn = _extent([point for polygon in polygons for point in polygon])
+    flat = [[number for point in polygon for number in point] for polygon in polygons]
+    return drawn, sum(map(_area, polygons)), flat
+
+
+def _told_area(data: Mapping[str, Any], scale: Point) -> float | None:
+    """The area that a COCO file told, which is often of a finer outline than the one it has."""
+    told = coco_fields(data).get("area")
+    if isinstance(told, bool) or not isinstance(told, int | float) or not 0 <= told < math.inf:
+        return None
+    return told * scale[0] * scale[1]
+
+
+def coco_fields(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an imported COCO file told of an annotation beyond its geometry."""
+    told = data.get("coco")
+    return told if isinstance(told, dict) else {}
+
+
+def _skeleton(data: Mapping[str, Any], names: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Pairs of numbers or of names; what names no keypoint is left out."""
+    given = data.get("skeleton")
+    places = {name: number for number, name in enumerate(names)}
+    found = []
+    for pair in given if names and isinstance(given, list) else ():
+        if isinstance(pair, list) and len(pair) == 2:
+            ends = [places.get(end, -1) if isinstance(end, str) else end for end in pair]
+            if all(type(end) is int and 0 <= end < len(names) for end in ends):
+                found.append((ends[0], ends[1]))
+    return tuple(found)
 
 
 def _scale(data: Mapping[str, Any], width: int, height: int) -> Point:

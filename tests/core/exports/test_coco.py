@@ -90,6 +90,19 @@ async def test_a_class_has_one_category_for_each_set_of_keypoints(
     assert [image["opsin_id"] for image in document["images"]] == [stored.images[2].id]
 
 
+async def test_numbers_of_any_length(parts: Parts, principal: Principal) -> None:
+    stored = await store(parts, principal)
+    analysis = await external(parts, principal, stored.images[2], "long")
+    box = {"bbox": [0, 0, 1, 1], "coco": {"track": 2**70, "iscrowd": 1}}
+    mask = {"rle": {"counts": [0, 2**70], "size": [2**70, 1]}}
+    found = [{"annotation_type": "segmentation", "data": data} for data in (box, mask)]
+    await parts.use_cases.annotations.add(principal, analysis.id, found)
+    document = await coco(parts, TargetKind.ANALYSIS, analysis.id)
+    first, second = document["annotations"]
+    assert (first["track"], first["iscrowd"]) == (2**70, 1)
+    assert second["segmentation"]["counts"] == [0, 2**70]
+
+
 async def test_filters_leave_the_images(parts: Parts, principal: Principal) -> None:
     stored = await store(parts, principal)
     document = await coco(

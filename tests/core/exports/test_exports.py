@@ -76,7 +76,8 @@ async def test_json_of_an_image_and_of_an_analysis_is_a_part_of_it(
         assert json.loads(await exported(parts, TargetKind.IMAGE, image.id)) == expected
         for analysis in expected["analyses"]:
             found = await exported(parts, TargetKind.ANALYSIS, analysis["id"])
-            assert json.loads(found) == analysis
+            its_image = {name: value for name, value in expected.items() if name != "analyses"}
+            assert json.loads(found) == {"image": its_image} | analysis
     analysis_id = stored.analyses[0][0].id
     failed = {"status": "FAILED"}
     found = await exported(parts, TargetKind.ANALYSIS, analysis_id, wanted=failed)
@@ -89,7 +90,9 @@ async def test_ndjson_has_a_line_for_each_annotation(parts: Parts, principal: Pr
     lines = [json.loads(line) for line in text.split("\n")[:-1]]
     assert text.endswith("}\n") and len(lines) == 4 * len(FINDINGS)
     assert findings(lines) == COMPLETE * 4
-    assert [list(line) for line in lines] == [[name for name, _, _ in FLAT]] * len(lines)
+    assert [list(line) for line in lines] == [
+        ["image_id", "image_filename", "image_sha256", *[name for name, _, _ in FLAT][2:]]
+    ] * len(lines)
     belongs = [(line["image_id"], line["analysis_id"], line["image_width"]) for line in lines]
     assert belongs == [
         (image.id, analysis.id, 40)

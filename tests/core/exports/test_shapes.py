@@ -82,6 +82,30 @@ def test_keypoints() -> None:
     assert alone is not None and (alone.keypoints, alone.points) == (("nose",), (5, 6, 2))
 
 
+def test_keypoints_and_an_outline() -> None:
+    points = [{"name": "nose", "x": 1, "y": 2}, {"name": "tail", "x": 3, "y": 4}]
+    pairs = [["tail", "nose"], [0, 1], ["nose", "ear"], [0, 2], "text", [0]]
+    data = {"keypoints": points, "skeleton": pairs, "polygon": [0, 0, 10, 0, 0, 10]}
+    shape = read_shape(data, WIDTH, HEIGHT)
+    assert shape is not None and (shape.box, shape.area) == ((0, 0, 10, 10), 50)
+    assert shape.segmentation == [[0, 0, 10, 0, 0, 10]]
+    assert (shape.keypoints, shape.points) == (("nose", "tail"), (1, 2, 2, 3, 4, 2))
+    assert shape.skeleton == ((1, 0), (0, 1))
+    # The one point that a pipeline may tell without a list is not one of an outline.
+    alone = read_shape({"x": 1, "y": 2, "polygon": [0, 0, 10, 0, 0, 10]}, WIDTH, HEIGHT)
+    assert alone is not None and alone.keypoints == ()
+
+
+def test_the_area_that_a_coco_file_told() -> None:
+    told: Any
+    for told, expected in ((12.5, 12.5), (0, 0), (-1, 6), (True, 6), ("12", 6), (None, 6)):
+        shape = read_shape({"bbox": [1, 1, 2, 3], "coco": {"area": told}}, WIDTH, HEIGHT)
+        assert shape is not None and shape.area == expected
+    halved = {"bbox": [1, 1, 2, 3], "coco": {"area": 8}, "image_width": 400, "image_height": 200}
+    shape = read_shape(halved, WIDTH, HEIGHT)
+    assert shape is not None and shape.area == 2
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -120,8 +144,20 @@ def test_what_draws_nothing(data: dict[str, Any]) -> None:
     max_leaves=12,
 ))  # fmt: skip
 def test_no_data_ends_an_export(value: Any) -> None:
-    for name in ("bbox", "points", "polygons", "segmentation", "rle", "keypoints", "format", "x"):
+    for name in (
+        "coco",
+        "skeleton",
+        "bbox",
+        "points",
+        "polygons",
+        "segmentation",
+        "rle",
+        "keypoints",
+        "format",
+        "x",
+    ):
         read_shape({name: value, "y": 1}, WIDTH, HEIGHT)
+        read_shape({"keypoints": [[1, 2]], name: value}, WIDTH, HEIGHT)
 
 
 def runs(mask: "np.ndarray[Any, Any]") -> list[int]:

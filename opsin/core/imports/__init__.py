@@ -1,0 +1,1 @@
+"""Imports: annotations that other tools, or Opsin itself, wrote into files."""
