@@ -138,7 +138,7 @@ def open_image(
         outline = image_structure.outline(file, image_format)
         # Pillow stays with the one plugin named here, so no other ever sees the bytes.
         with Image.open(file, formats=[image_format]) as image:
-            _check_size(image.size, limits)
+            check_size(image.size, limits)
             applied, orientation = options.apply_orientation, outline.orientation
             turn = UPRIGHT.get(orientation) if applied else None
             if isinstance(image, TiffImagePlugin.TiffImageFile):
@@ -195,7 +195,8 @@ def _allowed_format(file: IO[bytes], formats: frozenset[str]) -> str:
     return image_format
 
 
-def _check_size(size: tuple[int, int], limits: ImageLimits) -> None:
+def check_size(size: tuple[int, int], limits: ImageLimits) -> None:
+    """Raises InvalidImage for sides, or a product of them, beyond the limits."""
     width, height = size
     if max(size) > limits.max_side:
         raise InvalidImage(

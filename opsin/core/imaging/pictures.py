@@ -52,9 +52,9 @@ def crop(pixels: Picture, box: Box) -> Picture:
     return pixels[inside.y_min : inside.y_max, inside.x_min : inside.x_max]
 
 
-def encode_png(pixels: Picture) -> bytes:
-    """An 8-bit RGB PNG."""
-    return _encode(pixels, "PNG")
+def encode_png(pixels: Picture, compression: int = 6) -> bytes:
+    """An 8-bit RGB PNG; `compression` 0..9, of which 1 takes a fraction of the time of 6."""
+    return _encode(pixels, "PNG", compress_level=compression)
 
 
 def encode_jpeg(pixels: Picture, quality: int = 85) -> bytes:

@@ -1,0 +1,1 @@
+"""The PEKAT VISION API: one picture a request, run through a flow of operations."""

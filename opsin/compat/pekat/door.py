@@ -1,0 +1,182 @@
+"""The routes of the PEKAT VISION API: methods, bodies and forms that its clients use."""
+
+import asyncio
+import hmac
+import time
+from collections.abc import Awaitable, Callable, Collection
+from http import HTTPStatus
+
+from starlette.background import BackgroundTask
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from opsin.compat.pekat.analysis import Analysis
+from opsin.compat.pekat.answers import error_answer, told
+from opsin.compat.pekat.callers import Callers
+from opsin.compat.pekat.flow import Flows
+from opsin.compat.pekat.frames import decode_frame, decode_shared_frame
+from opsin.compat.pekat.multipart import is_form, read_form
+from opsin.compat.pekat.options import SHARED_MEMORY_VERSION, PekatOptions
+from opsin.compat.pekat.parameters import Parameters, Wanted
+from opsin.compat.pekat.shared_memory import check_support
+from opsin.core.errors import Forbidden, InvalidImage, NotFound
+from opsin.core.use_cases import UseCases
+
+PATHS = (
+    *("/ping", "/version", "/analyze_image", "/analyze_raw_image"),
+    *("/analyze_image_shared_memory", "/last_image", "/stop"),
+)
+"""Those of this API."""
+
+_READ = ("GET", "HEAD")
+_WITH_BODY = ("POST", "PUT", "GET")
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class PekatDoor:
+    """One flow, and the routes through which pictures reach it."""
+
+    def __init__(self, use_cases: UseCases, options: PekatOptions) -> None:
+        """Raises ConfigurationError for a flow, or for shared memory, that cannot be had."""
+        if options.shares_memory:
+            check_support()
+        self._options = options
+        self._limits = use_cases.answers.limits
+        self._callers = Callers(use_cases.access, options)
+        self._analysis = Analysis(
+            use_cases.immediate,
+            Flows(
+                options.flow,
+                use_cases.host,
+                use_cases.availability,
+                most=options.max_operations,
+            ),
+            self._limits,
+            is_processing=options.is_processing,
+        )
+
+    @property
+    def analyze_image(self) -> ASGIApp:
+        """The path that is another API's as well, and therefore is routed by who knows both."""
+        return _Endpoint(self._file, _WITH_BODY)
+
+    def routes(self) -> list[BaseRoute]:
+        """All routes but that of `analyze_image`."""
+        table: tuple[tuple[str, Handler, Collection[str]], ...] = (
+            ("/ping", self._ping, _READ),
+            ("/version", self._version, _READ),
+            ("/analyze_raw_image", self._frame, _WITH_BODY),
+            ("/analyze_image_shared_memory", self._shared_frame, ("POST",)),
+            ("/last_image", self._last_image, ("GET",)),
+            ("/stop", self._stop, _READ),
+        )
+        return [Route(path, _Endpoint(handler, methods)) for path, handler, methods in table]
+
+    async def _ping(self, request: Request) -> Response:
+        """At once; with `init_model`, when the models of the flow are in memory."""
+        parameters = Parameters.of_query(request.scope["query_string"])
+        if parameters.is_on("init_model"):
+            await self._analysis.warm(await self._callers.caller(request, parameters))
+        return Response(b'{"status":"ok"}', media_type="application/json")
+
+    async def _version(self, request: Request) -> Response:
+        """Clients that read a version here send arrays through shared memory."""
+        if not self._options.shares_memory:
+            raise NotFound("no version is told here")
+        return PlainTextResponse(SHARED_MEMORY_VERSION)
+
+    async def _file(self, request: Request) -> Response:
+        begun = time.perf_counter()
+        parameters = Parameters.of_query(request.scope["query_string"])
+        caller = await self._callers.caller(request, parameters)
+        body, parameters = await _body(request, parameters)
+        wanted = Wanted.of(parameters)
+        if not body:
+            raise InvalidImage("the request has no image")
+        return await self._analysis.of_file(caller, body, wanted, begun)
+
+    async def _frame(self, request: Request) -> Response:
+        begun = time.perf_counter()
+        parameters = Parameters.of_query(request.scope["query_string"])
+        caller = await self._callers.caller(request, parameters)
+        body, parameters = await _body(request, parameters)
+        wanted = Wanted.of(parameters)
+        frame = await asyncio.to_thread(decode_frame, body, parameters, self._limits)
+        return await self._analysis.of_frame(caller, frame, wanted, begun)
+
+    async def _shared_frame(self, request: Request) -> Response:
+        begun = time.perf_counter()
+        if not self._options.shares_memory or not is_of_this_machine(request):
+            raise NotFound("pictures are not taken from shared memory here")
+        parameters = Parameters.of_query(request.scope["query_string"])
+        caller = await self._callers.caller(request, parameters)
+        wanted = Wanted.of(parameters)
+        frame = await asyncio.to_thread(decode_shared_frame, parameters, self._limits)
+        return await self._analysis.of_frame(caller, frame, wanted, begun)
+
+    async def _last_image(self, request: Request) -> Response:
+        parameters = Parameters.of_query(request.scope["query_string"])
+        caller = await self._callers.caller(request, parameters)
+        return await self._analysis.last(caller, Wanted.of(parameters))
+
+    async def _stop(self, request: Request) -> Response:
+        """Only for whoever started the server, and gave it the key."""
+        expected, stop = self._options.stop_key, self._options.stop
+        if not expected or stop is None:
+            raise NotFound("this server is not stopped from here")
+        key = Parameters.of_query(request.scope["query_string"]).get("key") or ""
+        if not hmac.compare_digest(key.encode("utf-8", "surrogatepass"), expected.encode()):
+            raise Forbidden("wrong or missing key")
+        return Response(
+            b'{"status":"stopping"}', media_type="application/json", background=BackgroundTask(stop)
+        )
+
+
+class _Endpoint:
+    """One path: its methods, and its errors in the API's own form."""
+
+    def __init__(self, handler: Handler, methods: Collection[str]) -> None:
+        self._handler = handler
+        self._methods = methods
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        try:
+            response = await self._answer(request)
+        except ClientDisconnect:
+            return  # nobody is left to be answered
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        if request.method not in self._methods:
+            allowed = ", ".join(self._methods)
+            return told(
+                f"the method must be one of: {allowed}",
+                HTTPStatus.METHOD_NOT_ALLOWED,
+                allow=allowed,
+            )
+        try:
+            return await self._handler(request)
+        except ClientDisconnect:
+            raise
+        except Exception as error:
+            return error_answer(error)
+
+
+async def _body(request: Request, parameters: Parameters) -> tuple[bytes, Parameters]:
+    """The bytes of the picture, and the parameters with those of a form."""
+    body = await request.body()
+    content_type = request.headers.get("content-type", "")
+    if not is_form(content_type):
+        return body, parameters
+    form = await asyncio.to_thread(read_form, content_type, body)
+    return form.picture, parameters.with_form(form.fields)
+
+
+def is_of_this_machine(request: Request) -> bool:
+    """Whether the connection goes from one address to the same."""
+    server, client = request.scope.get("server"), request.client
+    return bool(server and client and client.host == server[0])
