@@ -5,13 +5,14 @@ const from = (name) => import(new URL(`geometry/${name}.js`, `file://${folder}/`
 const { readShape } = await from("shapes");
 const { decodeMask, readCounts } = await from("run_lengths");
 const { compare, intersectionOverUnion } = await from("matching");
-const { colorTable, applyColorMap, classColor, COLOR_MAPS } = await from("color_maps");
+const { colorTable, applyColorMap, classColor, COLOR_MAPS, readableOn } = await from("color_maps");
 const { Viewport } = await from("viewport");
 const { GridIndex } = await from("grid_index");
 
 const QUESTIONS = {
   shapes: ({ data, width, height }) => data.map((one) => readShape(one, width, height)),
-  mask: ({ counts, rows, columns }) => [...decodeMask(readCounts(counts), rows, columns)],
+  mask: ({ counts, rows, columns, part, step }) => [...decodeMask(readCounts(counts), rows, columns, part, step)],
+  readable: ({ grounds }) => grounds.map(readableOn),
   overlap: ({ one, other }) => intersectionOverUnion(one, other),
   compare: ({ left, right, rule }) => compare(left, right, rule),
   colors: () => COLOR_MAPS.map((name) => [name, [...colorTable(name)]]),

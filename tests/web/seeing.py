@@ -11,7 +11,7 @@ from tests.conftest import LiveServer
 WIDTH, HEIGHT = 400, 300
 
 _INKED = """([x, y, width]) => {
-  const canvas = document.querySelector('.stage-overlay');
+  const canvas = document.querySelector('.stage-overlay:not(.next)');
   const picture = document.querySelector('.stage-picture').getBoundingClientRect();
   const own = canvas.getBoundingClientRect();
   const scale = picture.width / width;
@@ -30,10 +30,14 @@ def picture(color: str = "#708090") -> bytes:
     return out.getvalue()
 
 
-async def ink(page: Page, x: float, y: float) -> int:
-    """How opaque the overlay is at most around a pixel of the picture, 0 to 255."""
-    found: int = await page.evaluate(_INKED, [x, y, WIDTH])
-    return found
+async def inked(page: Page, x: float, y: float) -> None:
+    """Waits until something is drawn around a pixel of the picture."""
+    await page.wait_for_function(f"(place) => ({_INKED})(place) > 60", arg=[x, y, WIDTH])
+
+
+async def blank(page: Page, x: float, y: float) -> None:
+    """Waits until nothing is."""
+    await page.wait_for_function(f"(place) => ({_INKED})(place) === 0", arg=[x, y, WIDTH])
 
 
 async def new_image(live: LiveServer, filename: str = "plain.png") -> tuple[str, str]:

@@ -45,6 +45,9 @@ DATA: list[dict[str, Any]] = [
     {"segmentation": {"counts": "62B5", "size": [9, 9]}},
     {"keypoints": [{"name": "nose", "x": 1, "y": 2}, {"x": 9, "y": 8, "visible": False}]},
     {"keypoints": [[1, 2, 0.5], [30, 40, 0.9]]},
+    {"keypoints": [[1, 2], [3, 4]], "polygon": [1, 2, 30, 4, 5, 60], "skeleton": [[0, 1]]},
+    {"keypoints": [[1, 2]], "rle": {"counts": [12, 5, 8, 3, 15, 2], "size": [9, 5]}},
+    {"x": 4, "y": 5, "polygon": [1, 2, 30, 4, 5, 60]},
     {"x": 4, "y": 5},
     {"bbox": [1, 2, -3, 4]},
     {"bbox": ["1", 2, 3, 4]},
@@ -74,6 +77,50 @@ def test_a_mask_goes_down_the_columns() -> None:
     # Two rows, three columns: outside, then the second column.
     assert ask("mask", counts=[2, 2, 2], rows=2, columns=3) == [0, 1, 0, 0, 1, 0]
     assert ask("mask", counts=[0, 1, 9], rows=2, columns=2) == [1, 0, 0, 0]
+
+
+def test_a_part_of_a_mask_is_that_part_of_the_whole() -> None:
+    rng = random.Random(3)
+    for _ in range(40):
+        rows, columns = rng.randint(1, 12), rng.randint(1, 12)
+        counts = [rng.randint(0, 9) for _ in range(rng.randint(0, 40))]
+        whole = ask_of_mask(counts, rows, columns)
+        left, top = rng.randrange(columns), rng.randrange(rows)
+        width, height = rng.randint(1, columns - left), rng.randint(1, rows - top)
+        step = rng.randint(1, 3)
+        expected = [
+            whole[row * columns + column]
+            for row in range(top, top + height, step)
+            for column in range(left, left + width, step)
+        ]
+        part = {"part": [left, top, width, height], "step": step}
+        assert ask("mask", counts=counts, rows=rows, columns=columns, **part) == expected
+
+
+def ask_of_mask(counts: list[int], rows: int, columns: int) -> list[int]:
+    """The mask pixel by pixel, as COCO defines it."""
+    inside = [number % 2 for number, count in enumerate(counts) for _ in range(count)]
+    inside = (inside + [0] * rows * columns)[: rows * columns]
+    return [inside[column * rows + row] for row in range(rows) for column in range(columns)]
+
+
+def test_text_can_be_read_on_every_color() -> None:
+    rng = random.Random(8)
+    grounds = [f"#{rng.randrange(2**24):06x}" for _ in range(200)]
+    for ground, text in zip(grounds, ask("readable", grounds=grounds), strict=True):
+        assert contrast(ground, text) >= 4.5, (ground, text)
+
+
+def contrast(one: str, other: str) -> float:
+    """As WCAG 2 defines it."""
+
+    def luminance(color: str) -> float:
+        shares = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
 
 
 @pytest.mark.parametrize(

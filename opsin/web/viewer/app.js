@@ -8,6 +8,7 @@ import { fill, iconButton, make } from "./parts/element.js";
 import { restoreTheme, toggleTheme } from "./parts/theme.js";
 import { comparePage } from "./pages/compare.js";
 import { datasetPage } from "./pages/dataset.js";
+import { datasetAboutPage } from "./pages/dataset_about.js";
 import { datasetsPage } from "./pages/datasets.js";
 import { imagePage } from "./pages/image.js";
 import { keysPage } from "./pages/keys.js";
@@ -18,6 +19,7 @@ import { signInPage } from "./pages/sign_in.js";
  * @typedef {object} Page
  * @property {string} title
  * @property {HTMLElement} element
+ * @property {() => void} [shown] it is in the window now
  * @property {(query: URLSearchParams) => void} [changed] the address's query changed
  * @property {() => void} [leave]
  */
@@ -26,6 +28,7 @@ import { signInPage } from "./pages/sign_in.js";
 const PAGES = [
   [/^\/?$/, "datasets", datasetsPage],
   [/^\/datasets\/([\w-]+)$/, "datasets", datasetPage],
+  [/^\/datasets\/([\w-]+)\/about$/, "datasets", datasetAboutPage],
   [/^\/images\/([\w-]+)$/, "datasets", imagePage],
   [/^\/images\/([\w-]+)\/compare$/, "datasets", comparePage],
   [/^\/operations$/, "operations", operationsPage],
@@ -76,7 +79,7 @@ async function go() {
   main.setAttribute("aria-busy", "true");
   let next;
   try {
-    next = await makePage(pattern?.exec(wanted)[1], parameters);
+    next = await makePage(pattern?.exec(wanted)[1], parameters, again);
   } catch (error) {
     next = failed(error);
   }
@@ -89,6 +92,8 @@ async function go() {
   [page, path] = [next, wanted];
   document.title = `${next.title} · Opsin`;
   fill(main, next.element);
+  main.scrollTop = 0;
+  next.shown?.();
   main.removeAttribute("aria-busy");
   if (!first) {
     main.focus({ preventScroll: true });

@@ -26,6 +26,8 @@ export class Layer {
   /** Those that pass the filter. @type {Finding[]} */
   passing = [];
   visible = true;
+  /** Whether what it found has been asked for. */
+  read = true;
   /** How many there are on the server, of which not all may be here yet. */
   total = 0;
   /** Where the annotations that are here end. @type {string | null} */

@@ -1,16 +1,21 @@
 /** Draws findings on a canvas: thousands of boxes a frame, colour after colour. */
 
 import { classColor } from "../geometry/color_maps.js";
+import { paintLabels } from "./labels.js";
 import { isRaster } from "./layer.js";
 
 const HALO = "rgb(0 0 0 / 0.55)"; // lets a line be seen on any picture
 const HALO_MOST = 1500; // shapes in view; beyond that, halos cost more than they show
 const LABELS_MOST = 80; // shapes in view
 const SPECK = 3; // CSS pixels; what is smaller is a filled dot
+const STEP = 250; // shapes that are painted without a pause
+const APART = 0.7; // CSS pixels; points of a polygon that are nearer are one
 
 /** @typedef {import("./layer.js").Finding} Finding */
 
 /**
+ * Paints in steps, so that thousands of shapes never hold up the page: whoever runs it goes on, or
+ * lets a frame pass, at each `yield`.
  * @param {CanvasRenderingContext2D} context in CSS pixels of the window
  * @param {import("../geometry/viewport.js").Viewport} viewport
  * @param {import("./layer.js").Layer[]} layers
@@ -18,25 +23,35 @@ const SPECK = 3; // CSS pixels; what is smaller is a filled dot
  * @param {import("./rasters.js").Rasters} rasters
  * @param {(finding: Finding) => string | null} [colorOf] another colour; null leaves it out
  */
-export function paint(context, viewport, layers, display, rasters, colorOf = ordinaryColor(display)) {
+export function* painting(context, viewport, layers, display, rasters, colorOf = ordinaryColor(display)) {
   context.clearRect(0, 0, viewport.width, viewport.height);
-  for (const layer of layers) paintRasters(context, viewport, layer, display, rasters, colorOf);
+  for (const layer of layers) yield* paintRasters(context, viewport, layer, display, rasters, colorOf);
   const groups = groupByColor(viewport, layers, colorOf);
+  yield;
   const inView = [...groups.values()].reduce((sum, group) => sum + group.length, 0);
   if (inView <= HALO_MOST) {
     context.strokeStyle = HALO;
     context.lineWidth = 3.5;
-    for (const group of groups.values()) outline(context, viewport, group);
+    for (const group of groups.values()) yield* inSteps(group, (part) => outline(context, viewport, part));
   }
   context.lineWidth = inView > HALO_MOST ? 1 : 1.75;
   for (const [color, group] of groups) {
     context.fillStyle = color;
     context.strokeStyle = color;
-    fillAreas(context, viewport, group, display.opacity);
-    outline(context, viewport, group);
+    // Areas of many boxes hide the picture without telling more than their outlines.
+    const boxes = group.length <= HALO_MOST;
+    yield* inSteps(group, (part) => fillAreas(context, viewport, part, display.opacity, boxes));
+    yield* inSteps(group, (part) => outline(context, viewport, part));
     paintKeypoints(context, viewport, group);
   }
   if (display.labels && inView <= LABELS_MOST) paintLabels(context, viewport, groups);
+}
+
+function* inSteps(group, paintPart) {
+  for (let at = 0; at < group.length; at += STEP) {
+    paintPart(group.slice(at, at + STEP));
+    yield;
+  }
 }
 
 /** Draws one finding above the others. @param {Finding} finding */
@@ -92,10 +107,11 @@ function outline(context, { scale, left, top }, group, always = false) {
     if (polygons) {
       tracePolygons(context, polygons, scale, left, top);
       context.stroke();
-    } else if (keypoints) {
+    }
+    if (keypoints) {
       traceSkeleton(context, shape, scale, left, top);
       if (always) context.strokeRect(box[0] * scale + left, box[1] * scale + top, box[2] * scale, box[3] * scale);
-    } else if (!mask || always) {
+    } else if (!polygons && (!mask || always)) {
       const [width, height] = [box[2] * scale, box[3] * scale];
       if (width < SPECK && height < SPECK && !always) {
         context.fillRect(box[0] * scale + left, box[1] * scale + top, SPECK - 1, SPECK - 1);
@@ -106,11 +122,9 @@ function outline(context, { scale, left, top }, group, always = false) {
   }
 }
 
-function fillAreas(context, { scale, left, top }, group, opacity) {
+function fillAreas(context, { scale, left, top }, group, opacity, boxes) {
   if (opacity <= 0) return;
   context.globalAlpha = opacity;
-  // Areas of many boxes hide the picture without telling more than their outlines.
-  const boxes = group.length <= HALO_MOST;
   for (const { shape } of group) {
     const { box, polygons, mask, keypoints } = shape;
     if (polygons) {
@@ -126,9 +140,13 @@ function fillAreas(context, { scale, left, top }, group, opacity) {
 function tracePolygons(context, polygons, scale, left, top) {
   context.beginPath();
   for (const polygon of polygons) {
-    polygon.forEach(([x, y], at) => {
-      if (at) context.lineTo(x * scale + left, y * scale + top);
-      else context.moveTo(x * scale + left, y * scale + top);
+    let [beforeX, beforeY] = [Infinity, Infinity];
+    polygon.forEach(([pictureX, pictureY], at) => {
+      const [x, y] = [pictureX * scale + left, pictureY * scale + top];
+      if (Math.abs(x - beforeX) < APART && Math.abs(y - beforeY) < APART) return;
+      if (at) context.lineTo(x, y);
+      else context.moveTo(x, y);
+      [beforeX, beforeY] = [x, y];
     });
     context.closePath();
   }
@@ -157,7 +175,7 @@ function paintKeypoints(context, { scale, left, top }, group) {
   }
 }
 
-function paintRasters(context, { scale, left, top }, layer, display, rasters, colorOf) {
+function* paintRasters(context, { scale, left, top }, layer, display, rasters, colorOf) {
   const { width, height } = layer.image;
   context.imageSmoothingEnabled = scale < 8;
   for (const finding of layer.drawn) {
@@ -166,39 +184,21 @@ function paintRasters(context, { scale, left, top }, layer, display, rasters, co
     if (!shape?.mask && !isRaster(annotation)) continue;
     const color = colorOf(finding);
     if (color === null) continue;
-    const canvas = shape?.mask
-      ? rasters.mask(annotation.id, shape.mask, color)
-      : heat
-        ? rasters.heatmap(annotation, display.colorMap)
-        : rasters.maskFile(annotation, color);
+    const mask = shape?.mask && rasters.mask(annotation.id, shape.mask, color);
+    const file = shape?.mask ? null : heat ? rasters.heatmap(annotation, display.colorMap) : rasters.maskFile(annotation, color);
+    const canvas = mask ? mask.canvas : file;
     if (!canvas) continue;
     context.globalAlpha = heat ? display.heatOpacity : Math.min(1, display.opacity * 2 + 0.15);
-    const [x, y, wide, high] = shape && !shape.mask ? shape.box : [0, 0, width, height];
+    const [x, y, wide, high] = mask ? inPicture(mask.box, shape.mask, layer.image) : (shape?.box ?? [0, 0, width, height]);
     context.drawImage(canvas, x * scale + left, y * scale + top, wide * scale, high * scale);
+    yield;
   }
   context.globalAlpha = 1;
   context.imageSmoothingEnabled = true;
 }
 
-function paintLabels(context, { scale, left, top, width, height, margin }, groups) {
-  context.font = "600 12px system-ui, sans-serif";
-  context.textBaseline = "middle";
-  for (const [color, group] of groups) {
-    for (const { annotation, shape } of group) {
-      const [boxLeft, boxTop] = [shape.box[0] * scale + left, shape.box[1] * scale + top];
-      const [boxRight, boxBottom] = [boxLeft + shape.box[2] * scale, boxTop + shape.box[3] * scale];
-      // Labels are held inside the window, so those of what lies beyond it are left out.
-      if (boxRight < margin || boxBottom < margin || boxLeft > width - margin || boxTop > height - margin) continue;
-      const sure = annotation.confidence === null ? "" : ` ${Math.round(annotation.confidence * 100)}%`;
-      const text = `${annotation.className ?? annotation.annotationType}${sure}`;
-      const across = context.measureText(text).width + 10;
-      const x = Math.min(Math.max(margin, boxLeft - 1), width - margin - across);
-      const above = boxTop - 18;
-      const y = above < margin ? Math.max(margin, boxTop) : above;
-      context.fillStyle = color;
-      context.fillRect(x, y, across, 18);
-      context.fillStyle = "#0b0e12";
-      context.fillText(text, x + 5, y + 9.5);
-    }
-  }
+/** A box of a mask's pixels in those of the picture. */
+function inPicture([x, y, wide, high], { rows, columns }, { width, height }) {
+  const [across, down] = [width / columns, height / rows];
+  return [x * across, y * down, wide * across, high * down];
 }

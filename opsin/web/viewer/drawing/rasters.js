@@ -1,15 +1,16 @@
 /** Heatmaps and masks as canvases that can be drawn at any size, made once. */
 
 import { applyColorMap, colorTable } from "../geometry/color_maps.js";
-import { decodeMask } from "../geometry/run_lengths.js";
+import { boxAndArea, decodeMask } from "../geometry/run_lengths.js";
 import { ownAddress } from "../server/graphql.js";
 
-const MOST_PIXELS = 2 ** 24; // of a mask that is drawn; a larger one is drawn coarser
-const KEPT = 64; // canvases; what has not been used for longest goes first
+const MOST_PIXELS = 2 ** 22; // of one raster; a larger one is drawn coarser
+const KEPT_PIXELS = 2 ** 26; // of all; what has not been used for longest goes first
 
 export class Rasters {
-  /** @type {Map<string, HTMLCanvasElement | null>} */
+  /** @type {Map<string, any>} */
   #made = new Map();
+  #pixels = 0;
   /** @type {Map<string, Promise<ImageBitmap>>} */
   #files = new Map();
 
@@ -34,27 +35,29 @@ export class Rasters {
     });
   }
 
-  /** A mask from run lengths. @param {string} id @param {import("../geometry/shapes.js").Mask} mask */
+  /**
+   * A mask from run lengths, as large as what is inside.
+   * @param {string} id
+   * @param {import("../geometry/shapes.js").Mask} mask
+   * @returns {{canvas: HTMLCanvasElement, box: number[]} | null} the box in pixels of the mask
+   */
   mask(id, mask, color) {
-    const key = `${id} ${color}`;
-    return this.#keep(key, () => {
+    return this.#keep(`${id} ${color}`, () => {
       const { counts, rows, columns } = mask;
-      const inside = decodeMask(counts, rows, columns);
-      const step = Math.max(1, Math.ceil(Math.sqrt((rows * columns) / MOST_PIXELS)));
-      const [width, height] = [Math.ceil(columns / step), Math.ceil(rows / step)];
-      const canvas = blank(width, height);
+      const [left, top, wide, high] = boxAndArea(counts, rows).box;
+      const box = [left, top, Math.min(wide, columns - left), Math.min(high, rows - top)];
+      if (!(box[2] > 0 && box[3] > 0)) return null;
+      const step = Math.max(1, Math.ceil(Math.sqrt((box[2] * box[3]) / MOST_PIXELS)));
+      const inside = decodeMask(counts, rows, columns, box, step);
+      const canvas = blank(Math.ceil(box[2] / step), Math.ceil(box[3] / step));
       const context = canvas.getContext("2d");
-      const data = context.createImageData(width, height);
+      const data = context.createImageData(canvas.width, canvas.height);
       const [red, green, blue] = readColor(color);
-      const word = new Uint32Array(data.data.buffer);
+      const words = new Uint32Array(data.data.buffer);
       const ink = ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0; // as bytes lie in memory
-      for (let row = 0; row < height; row += 1) {
-        for (let column = 0; column < width; column += 1) {
-          if (inside[row * step * columns + column * step]) word[row * width + column] = ink;
-        }
-      }
+      for (let at = 0; at < inside.length; at += 1) if (inside[at]) words[at] = ink;
       context.putImageData(data, 0, 0);
-      return canvas;
+      return { canvas, box };
     });
   }
 
@@ -66,9 +69,18 @@ export class Rasters {
       return known;
     }
     const made = produce();
-    this.#made.set(key, made);
-    if (this.#made.size > KEPT) this.#made.delete(this.#made.keys().next().value);
+    this.#store(key, made);
     return made;
+  }
+
+  #store(key, made) {
+    this.#made.set(key, made);
+    this.#pixels += area(made);
+    for (const [oldest, canvas] of this.#made) {
+      if (this.#pixels <= KEPT_PIXELS || oldest === key) break;
+      this.#pixels -= area(canvas);
+      this.#made.delete(oldest);
+    }
   }
 
   #file(annotation, kind, paint) {
@@ -77,13 +89,14 @@ export class Rasters {
     return this.#keep(key, () => {
       this.#load(annotation)
         .then((bitmap) => {
-          const canvas = blank(bitmap.width, bitmap.height);
+          const shrunk = Math.min(1, Math.sqrt(MOST_PIXELS / (bitmap.width * bitmap.height)));
+          const canvas = blank(Math.ceil(bitmap.width * shrunk), Math.ceil(bitmap.height * shrunk));
           const context = canvas.getContext("2d", { willReadFrequently: true });
-          context.drawImage(bitmap, 0, 0);
+          context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
           const data = context.getImageData(0, 0, canvas.width, canvas.height);
           paint(data.data);
           context.putImageData(data, 0, 0);
-          this.#made.set(key, canvas);
+          this.#store(key, canvas);
           this.onReady();
         })
         .catch(() => {}); // a file that is no picture is still listed among the artifacts
@@ -102,6 +115,8 @@ export class Rasters {
     return loading;
   }
 }
+
+const area = (made) => (made ? (made.canvas ?? made).width * (made.canvas ?? made).height : 0);
 
 function blank(width, height) {
   const canvas = document.createElement("canvas");

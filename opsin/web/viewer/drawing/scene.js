@@ -12,16 +12,26 @@ import { Layer, classOf, isReading } from "./layer.js";
  * @property {boolean} labels
  */
 
-/** Tells of every change by an event "change", and of a selection by "select". */
+const PAUSE = 120; // ms between two tellings to what is read and not watched
+
+/**
+ * Tells of changes by an event "change" at most once a frame, for what follows a hand; by "settle"
+ * less often, for lists and words; and of a selection by "select".
+ */
 export class Scene extends EventTarget {
-  /** @type {Layer[]} */
+  /** Oldest first. @type {Layer[]} */
   layers = [];
+  /** How many analyses there are on the server that are not here. */
+  older = 0;
   /** @type {import("./layer.js").Filter} */
   filter = { from: 0, to: 1, hidden: new Set() };
   /** @type {Display} */
   display = { colorBy: "class", opacity: 0.18, heatOpacity: 0.6, colorMap: "inferno", labels: true };
   /** @type {import("./layer.js").Finding | null} */
   selected = null;
+  #telling = 0;
+  #settling = 0;
+  #told = -Infinity;
 
   /** @param {{width: number, height: number}} image */
   constructor(image) {
@@ -29,12 +39,13 @@ export class Scene extends EventTarget {
     this.image = image;
   }
 
-  /** Adds an analysis, or takes it as it is now; gives its layer. */
+  /** Adds an analysis where it belongs by its age, or takes it as it is now; gives its layer. */
   put(analysis) {
     let layer = this.layers.find((one) => one.id === analysis.id);
     if (!layer) {
       layer = new Layer(analysis, this.image, analysisColor(this.layers.length));
-      this.layers.push(layer);
+      const later = this.layers.findIndex((one) => one.id > analysis.id); // ids are in the order of time
+      this.layers.splice(later < 0 ? this.layers.length : later, 0, layer);
     }
     layer.analysis = analysis;
     return layer;
@@ -60,8 +71,18 @@ export class Scene extends EventTarget {
     this.changed();
   }
 
+  /** Tells of it before the next frame, once for all that changes till then. */
   changed() {
-    this.dispatchEvent(new Event("change"));
+    this.#telling ||= requestAnimationFrame(() => {
+      this.#telling = 0;
+      this.dispatchEvent(new Event("change"));
+      const wait = PAUSE - (performance.now() - this.#told);
+      this.#settling ||= setTimeout(() => {
+        this.#settling = 0;
+        this.dispatchEvent(new Event("settle"));
+        this.#told = performance.now();
+      }, Math.max(0, wait));
+    });
   }
 
   /** @param {import("./layer.js").Finding | null} finding */

@@ -3,21 +3,15 @@
 import { Viewport } from "../geometry/viewport.js";
 import { make } from "../parts/element.js";
 import { ownAddress } from "../server/graphql.js";
-import { ordinaryColor, paint, paintSelected } from "./painter.js";
+import { Overlay } from "./overlay.js";
+import { ordinaryColor, painting, paintSelected } from "./painter.js";
 import { Rasters } from "./rasters.js";
 
 const STEP = 60; // CSS pixels for an arrow key
-const MARGIN = 256; // CSS pixels that are painted beyond the window, so that most panning only shifts
-const SETTLED = 160; // ms without a move, after which the margin is painted anew
 const CLICK = 4; // CSS pixels that a hand may move while it clicks
 
 /** Stages that share a viewport move together. */
 export class Stage {
-  #frame = 0;
-  #settle = 0;
-  #dirty = true;
-  /** Where the viewport was when the overlay was painted. */
-  #painted = { scale: 0, left: 0, top: 0, width: 0, height: 0 };
   /** @type {Map<number, {x: number, y: number}>} */
   #pointers = new Map();
   #moved = 0;
@@ -40,31 +34,26 @@ export class Stage {
     this.onPick = more.onPick ?? (() => {});
     this.rasters = new Rasters(() => this.redraw());
     this.picture = this.#makePicture();
-    this.canvas = make("canvas", { class: "stage-overlay", "aria-hidden": "true" });
-    this.context = this.canvas.getContext("2d");
+    this.overlay = new Overlay(this.viewport, (context, view) => this.#painting(context, view), () => this.#placePicture());
     this.element = make("div", {
       class: "stage",
       tabindex: "0",
       role: "application",
       "aria-roledescription": "picture viewer",
       "aria-label": more.label ?? `Picture ${image.filename}`,
-      "aria-keyshortcuts": "ArrowLeft ArrowRight ArrowUp ArrowDown + - 0 1",
-    }, this.picture, this.canvas);
+      "aria-keyshortcuts": "ArrowLeft ArrowRight ArrowUp ArrowDown + - 0 Z",
+    }, this.picture, this.overlay.elements);
     this.#listen();
   }
 
-  /** What is shown has changed: paints once before the next frame, however often it is asked for. */
+  /** What is shown has changed. */
   redraw() {
-    this.#dirty = true;
-    this.moved();
+    this.overlay.redraw();
   }
 
   /** Only the view has changed. */
   moved() {
-    this.#frame ||= requestAnimationFrame(() => {
-      this.#frame = 0;
-      this.#draw();
-    });
+    this.overlay.moved();
   }
 
   zoom(factor) {
@@ -91,8 +80,7 @@ export class Stage {
   }
 
   leave() {
-    cancelAnimationFrame(this.#frame);
-    clearTimeout(this.#settle);
+    this.overlay.leave();
     this.observer.disconnect();
   }
 
@@ -104,45 +92,28 @@ export class Stage {
     picture.style.setProperty("width", `${image.width}px`);
     picture.style.setProperty("height", `${image.height}px`);
     // What a browser cannot show, such as TIFF, it shows as the server's smaller copy.
-    picture.addEventListener("error", () => { picture.src = ownAddress(image.preview); }, { once: true });
+    picture.addEventListener("error", () => {
+      picture.addEventListener("error", () => this.element.append(make("p", { class: "stage-failure", role: "status" }, "This picture cannot be shown. What was found in it is drawn all the same.")), { once: true });
+      picture.src = ownAddress(image.preview);
+    }, { once: true });
     picture.src = ownAddress(image.url);
     return picture;
   }
 
-  #draw() {
-    const { viewport, canvas } = this;
-    const { scale, left, top, width, height } = viewport;
+  #placePicture() {
+    const { scale, left, top } = this.viewport;
     this.picture.style.setProperty("transform", `translate(${left}px, ${top}px) scale(${scale})`);
     this.picture.classList.toggle("pixelated", scale >= 4);
-    const before = this.#painted;
-    const same = !this.#dirty && before.scale === scale && before.width === width && before.height === height;
-    const [across, down] = [left - before.left, top - before.top];
-    if (same && Math.abs(across) < MARGIN && Math.abs(down) < MARGIN) {
-      canvas.style.setProperty("transform", `translate(${across}px, ${down}px)`);
-      clearTimeout(this.#settle);
-      if (across || down) this.#settle = setTimeout(() => this.redraw(), SETTLED);
-      return;
-    }
-    this.#dirty = false;
-    this.#painted = { scale, left, top, width, height };
-    canvas.style.setProperty("transform", "none");
-    this.#paint();
   }
 
-  #paint() {
-    const { viewport, context, canvas } = this;
-    const wider = viewport.widened(MARGIN);
-    const ratio = devicePixelRatio;
-    const [width, height] = [Math.round(wider.width * ratio), Math.round(wider.height * ratio)];
-    if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
-    canvas.style.setProperty("width", `${wider.width}px`);
-    canvas.style.setProperty("height", `${wider.height}px`);
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    const { display, selected } = this.scene;
+  *#painting(context, view) {
+    const { display } = this.scene;
     const colorOf = this.colorOf ?? ordinaryColor(display);
-    paint(context, wider, this.layers(), display, this.rasters, colorOf);
-    if (selected && this.layers().includes(selected.layer)) {
-      paintSelected(context, wider, selected, colorOf(selected) ?? selected.layer.color);
+    const layers = this.layers();
+    yield* painting(context, view, layers, display, this.rasters, colorOf);
+    const { selected } = this.scene;
+    if (selected && layers.includes(selected.layer)) {
+      paintSelected(context, view, selected, colorOf(selected) ?? selected.layer.color);
     }
   }
 
@@ -234,7 +205,7 @@ export class Stage {
     } else if (event.key === "+" || event.key === "=") this.zoom(1.25);
     else if (event.key === "-") this.zoom(0.8);
     else if (event.key === "0") this.fit();
-    else if (event.key === "1") this.actualSize();
+    else if (event.key === "z" || event.key === "Z") this.actualSize();
     else return;
     event.preventDefault();
     event.stopPropagation();

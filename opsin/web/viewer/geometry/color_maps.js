@@ -60,11 +60,33 @@ export const analysisColor = (number) => ANALYSIS_COLORS[number % ANALYSIS_COLOR
 
 /** A colour for a class, the same on every page. @param {string | null} name */
 export function classColor(name) {
+  if (name === null || name === undefined) return "hsl(210 22% 70%)";
   let hash = 2166136261;
-  for (const character of name ?? "") {
+  for (const character of name) {
     hash = Math.imul(hash ^ character.codePointAt(0), 16777619) >>> 0;
   }
   // The golden angle keeps neighbours apart; the lightness alternates for those that are near.
   const hue = Math.round(((hash % 997) * 137.508) % 360);
   return `hsl(${hue} 85% ${hash & 1 ? 66 : 58}%)`;
+}
+
+const DARK = "#000000"; // only full black and white leave no ground without 4.5:1
+const LIGHT = "#ffffff";
+
+/**
+ * The text colour that can be read on a ground: dark or light, whichever has the greater contrast.
+ * @param {string} ground as #rrggbb
+ */
+export function readableOn(ground) {
+  const on = luminance(ground) + 0.05;
+  return on / (luminance(DARK) + 0.05) >= (luminance(LIGHT) + 0.05) / on ? DARK : LIGHT;
+}
+
+/** As WCAG 2 defines it, 0 to 1. */
+function luminance(hex) {
+  const [red, green, blue] = parse(hex.slice(1)).map((level) => {
+    const share = level / 255;
+    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
 }

@@ -45,22 +45,36 @@ export function boxAndArea(counts, rows) {
  * @param {number[]} counts
  * @param {number} rows
  * @param {number} columns
- * @returns {Uint8Array} 1 inside and 0 outside; rows x columns
+ * @param {[number, number, number, number]} [part] x, y, width, height; by default all of it
+ * @param {number} [step] every so many pixels, each way
+ * @returns {Uint8Array} 1 inside and 0 outside; the part's rows x columns, by the step
  */
-export function decodeMask(counts, rows, columns) {
-  const mask = new Uint8Array(rows * columns);
+export function decodeMask(counts, rows, columns, part = [0, 0, columns, rows], step = 1) {
+  const [left, top, width, height] = part;
+  const [across, down] = [Math.ceil(width / step), Math.ceil(height / step)];
+  const mask = new Uint8Array(across * down);
+  const last = Math.min(columns, left + width) * rows; // what lies behind it is not looked at
   let position = 0;
-  counts.forEach((count, number) => {
-    const end = Math.min(position + count, mask.length);
-    if (number % 2 === 1) {
-      for (let at = position; at < end; at += 1) {
-        mask[(at % rows) * columns + Math.floor(at / rows)] = 1;
+  for (let number = 0; number < counts.length && position < last; number += 1) {
+    const start = position;
+    position = Math.min(position + counts[number], last);
+    if (number % 2 === 0) continue;
+    for (let at = Math.max(start, left * rows); at < position; ) {
+      const column = Math.floor(at / rows);
+      const end = Math.min(position - column * rows, top + height);
+      if ((column - left) % step === 0) {
+        for (let row = firstOf(at - column * rows, top, step); row < end; row += step) {
+          mask[((row - top) / step) * across + (column - left) / step] = 1;
+        }
       }
+      at = (column + 1) * rows;
     }
-    position = end;
-  });
+  }
   return mask;
 }
+
+/** The first row that is looked at, from a row on. */
+const firstOf = (row, top, step) => (row <= top ? top : top + Math.ceil((row - top) / step) * step);
 
 /**
  * COCO's text: six bits a character, five of them digits; from the third on, differences.

@@ -36,14 +36,16 @@ function read(data, width, height) {
   const scale = readScale(data, width, height);
   const box = readBox(data, scale);
   const mask = readMask(data, width, height);
-  if (mask) return { box: box ?? boxAndArea(mask.counts, mask.rows).box, mask };
-  const polygons = readPolygons(data).map((polygon) => polygon.map((point) => scaled(point, scale)));
-  if (polygons.length) return { box: box ?? extent(polygons.flat()), polygons };
-  const keypoints = readKeypoints(data, scale);
+  const polygons = (mask ? [] : readPolygons(data)).map((polygon) => polygon.map((point) => scaled(point, scale)));
+  // A point may stand for itself, but an outline has points only where it says so.
+  const keypoints = (mask || polygons.length) && !("keypoints" in data) ? [] : readKeypoints(data, scale);
+  const points = keypoints.length ? { keypoints, skeleton: readSkeleton(data, keypoints) } : {};
+  if (mask) return { box: box ?? boxAndArea(mask.counts, mask.rows).box, mask, ...points };
+  if (polygons.length) return { box: box ?? extent(polygons.flat()), polygons, ...points };
   if (keypoints.length) {
     const seen = keypoints.filter((point) => point.visibility).map(({ x, y }) => [x, y]);
     const around = box ?? (seen.length ? extent(seen) : [0, 0, 0, 0]);
-    return { box: around, keypoints, skeleton: readSkeleton(data, keypoints) };
+    return { box: around, ...points };
   }
   return box && { box };
 }

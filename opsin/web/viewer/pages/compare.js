@@ -7,6 +7,7 @@ import { Viewport } from "../geometry/viewport.js";
 import { ask } from "../server/graphql.js";
 import { IMAGE } from "../server/documents.js";
 import { LiveImage } from "../parts/live_image.js";
+import { reportFailure } from "../parts/announcer.js";
 import { agreementTable, classTable } from "../parts/comparison_tables.js";
 import { fill, make } from "../parts/element.js";
 import { section } from "../parts/section.js";
@@ -22,6 +23,7 @@ export async function comparePage(id, query) {
   const scene = new Scene(image);
   scene.display.colorBy = "analysis";
   const live = new LiveImage(scene, image, eventCursor);
+  await Promise.all((query.get("with")?.split(",") ?? []).map((one) => live.bring(one)));
   const state = { mode: query.get("mode") ?? "side", threshold: 0.5, sameClass: true };
   const asked = query.get("with")?.split(",") ?? [];
   let chosen = (asked.length ? scene.layers.filter((layer) => asked.includes(layer.id)) : likeliest(scene.layers)).map((layer) => layer.id);
@@ -92,13 +94,15 @@ export async function comparePage(id, query) {
     const lines = scene.layers.map((layer) => {
       const box = make("input", { type: "checkbox", checked: chosen.includes(layer.id), disabled: !chosen.includes(layer.id) && chosen.length >= MOST, onchange: () => {
         chosen = box.checked ? [...chosen, layer.id] : chosen.filter((one) => one !== layer.id);
+        if (box.checked) reportFailure(live.show(layer, true));
         renderPicker();
         build();
       } });
       return make("label", { class: "class-line" }, box, make("span", { class: "class-color", style: { "--color": layer.color } }),
-        make("span", { class: "class-name" }, name(layer)), make("span", { class: "muted number" }, String(boxed(layer).length)));
+        make("span", { class: "class-name" }, name(layer)), make("span", { class: "muted number" }, String(layer.read ? boxed(layer).length : layer.total)));
     });
-    fill(picker, make("legend", { class: "visually-hidden" }, "Analyses to compare"), lines);
+    const older = scene.older > 0 && make("button", { type: "button", class: "button wide", onclick: () => reportFailure(live.readOlder()) }, `Show older analyses (${scene.older})`);
+    fill(picker, make("legend", { class: "visually-hidden" }, "Analyses to compare"), lines, older);
   }
 
   const modes = make("div", { class: "segmented", role: "group", "aria-label": "How to compare" },
@@ -117,9 +121,9 @@ export async function comparePage(id, query) {
   const sameClass = make("input", { type: "checkbox", id: "same-class", checked: true, onchange: () => { state.sameClass = sameClass.checked; update(); } });
 
   let layerCount = scene.layers.length;
-  const seen = () => scene.layers.map((layer) => `${layer.total}`).join();
+  const seen = () => scene.layers.map((layer) => `${layer.total} ${layer.findings.length}`).join();
   let before = seen();
-  scene.addEventListener("change", () => {
+  scene.addEventListener("settle", () => {
     if (scene.layers.length !== layerCount || seen() !== before) {
       [layerCount, before] = [scene.layers.length, seen()];
       renderPicker();

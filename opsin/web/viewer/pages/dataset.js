@@ -1,104 +1,112 @@
 /** The images of a dataset: a grid, search and filters, uploads, statuses as they change. */
 
 import { ask } from "../server/graphql.js";
-import { DATASET, TILE_OF_IMAGE } from "../server/documents.js";
+import { DATASET, FOLLOW, FOLLOW_IMAGES, TILE_OF_IMAGE } from "../server/documents.js";
 import { Following } from "../server/following.js";
+import { notify } from "../parts/announcer.js";
 import { fill, icon, make } from "../parts/element.js";
 import { exportMenu } from "../parts/export_menu.js";
+import { imageFilters } from "../parts/image_filters.js";
 import { ImageList } from "../parts/image_list.js";
 import { imageTile } from "../parts/image_tile.js";
+import { rememberSearch } from "../parts/neighbours.js";
 import { acceptDrops, Uploads } from "../parts/uploads.js";
 import { VirtualGrid } from "../parts/virtual_grid.js";
-import { count, counted, titled } from "../parts/wording.js";
+import { counted, liveText } from "../parts/wording.js";
+import { wordsSearch } from "../parts/words_search.js";
 
-const STATUSES = ["QUEUED", "PROCESSING", "COMPLETED", "FAILED", "CANCELLED"];
 const REFRESH = 150; // ms in which events of one image become one reading
+const REREAD = 700; // ms between two readings of the list, when images come and go
 
-export async function datasetPage(id) {
-  const { dataset, eventCursor } = await ask(DATASET, { id });
+/** Where the last grid was left, to be there again on the way back. @type {{address: string, top: number} | null} */
+let left = null;
+
+export async function datasetPage(id, query) {
+  const { dataset, operations, eventCursor } = await ask(DATASET, { id });
   if (!dataset) throw new Error("There is no such dataset, or it belongs to another company.");
   const list = new ImageList(id);
-  await list.readMore();
-  let cursor = eventCursor;
+  /** What words found; null while the list is shown. @type {any} */
+  let found = null;
+  let rereading = 0;
+  let address = `${id}?${query}`;
 
+  const small = innerWidth < 720;
   const scroller = make("div", { class: "scroller" });
-  const grid = new VirtualGrid({ tile: (image) => imageTile(image, id), width: innerWidth < 720 ? 150 : 196, height: innerWidth < 720 ? 176 : 218, gap: 14, scroller, label: "Images",
-    onEnd: () => more() });
+  const grid = new VirtualGrid({ tile: imageTile, width: small ? 150 : 196, height: small ? 176 : 218, gap: 14, scroller, label: "Images" });
   const tally = make("p", { class: "tally muted", role: "status" });
-  const search = make("input", { type: "search", placeholder: "Search by file name", "aria-label": "Search by file name", oninput: filter });
-  const status = select("Any status", "Status of an analysis", [["NONE", "Not analysed"], ...STATUSES.map((one) => [one, titled(one)])]);
-  const model = select("Any model", "Operation or model", []);
-  const since = make("input", { type: "date", title: "Taken in on or after", onchange: since_ });
   const live = make("span", { class: "live", role: "status" });
-  const uploads = new Uploads(id, (image) => {
-    list.add(image);
-    dataset.images.totalCount += 1;
-    render();
+  const uploads = new Uploads(id, rereadSoon);
+  const empty = make("div", { class: "empty", hidden: true });
+  const filters = imageFilters({ query, classes: dataset.classes.nodes, operations: operations.map((one) => one.name), models: () => list.models }, ({ filter, order, words }) => {
+    history.replaceState(null, "", `#/datasets/${id}${words.size ? `?${words}` : ""}`);
+    scroller.scrollTop = 0;
+    address = `${id}?${words}`;
+    rememberSearch(id, filter);
+    list.restart(filter, order).catch(failed);
   });
-
-  function select(any, label, options) {
-    return make("select", { "aria-label": label, onchange: filter }, make("option", { value: "" }, any), options.map(([value, text]) => make("option", { value }, text)));
-  }
-
-  function filter() {
-    list.wanted = { text: search.value.trim().toLowerCase(), status: status.value, model: model.value };
+  const words = wordsSearch(id, operations, (matches) => {
+    found = matches && { total: matches.length, at: (place) => matches[place], want() {} };
+    filterLine.hidden = Boolean(found);
     scroller.scrollTop = 0;
     render();
-  }
-
-  async function since_() {
-    await list.restart(since.value ? { createdFrom: new Date(`${since.value}T00:00:00`).toISOString() } : {});
-    render();
-  }
-
-  async function more() {
-    if (await list.readMore()) render();
-  }
+  });
+  const filterLine = make("div", { class: "filter-line" }, filters.element);
+  const failed = (error) => notify(error.message, "error");
 
   function render() {
-    const shown = list.shown;
+    const shown = found ?? list;
+    const filtering = Object.keys(list.filter).length > 0;
     grid.show(shown);
-    const all = dataset.images.totalCount;
-    const partly = list.complete ? "" : ` of the first ${count(list.images.length)}`;
-    tally.textContent = list.filtering ? `${counted(shown.length, "image")}${partly} match` : counted(all, "image");
-    empty.hidden = shown.length > 0 || !list.complete;
-    fill(empty, make("p", {}, list.filtering ? "No image fits." : "No images yet."), !list.filtering && make("p", { class: "muted" }, "Drop pictures anywhere on this page, or choose files."));
-    const names = list.models();
-    if (names.length + 1 !== model.options.length) {
-      const kept = model.value;
-      fill(model, make("option", { value: "" }, "Any model"), names.map((name) => make("option", { value: name }, titled(name))));
-      model.value = kept;
-    }
+    tally.textContent = found ? `The ${counted(found.total, "likest image")}` : counted(list.total, "image") + (filtering ? " found" : "");
+    empty.hidden = shown.total > 0;
+    if (!empty.hidden) fill(empty, make("p", {}, filtering || found ? "No image fits." : "No images yet."), !filtering && !found && make("p", { class: "muted" }, "Drop pictures anywhere on this page, or choose files."));
+  }
+
+  list.addEventListener("change", render);
+  list.addEventListener("failed", ({ detail }) => failed(detail));
+
+  function rereadSoon() {
+    rereading ||= setTimeout(() => {
+      rereading = 0;
+      list.reread().catch(() => {}); // the connection's state is told beside the list
+    }, REREAD);
   }
 
   // An image changes several times while its analyses run; one reading tells all of it.
   const due = new Map();
   function refresh(imageId) {
-    if (due.has(imageId)) return;
+    if (list.filter.analysis) rereadSoon();
+    if (due.has(imageId) || !list.find(imageId)) return;
     due.set(imageId, setTimeout(async () => {
       due.delete(imageId);
+      if (!grid.shows(list.find(imageId))) {
+        list.outdate(imageId);
+        return;
+      }
       const { image } = await ask(TILE_OF_IMAGE, { id: imageId }).catch(() => ({}));
       const before = image && list.replace(image);
       if (before) grid.refresh(before);
-      render();
     }, REFRESH));
   }
 
-  const following = new Following({ after: cursor, datasetId: id }, {
-    onEvent: (event) => event.analysis && event.kind !== "PROGRESS" && refresh(event.analysis.image.id),
-    onResync: async () => {
-      const anew = await ask(DATASET, { id });
-      await list.restart(list.filter);
-      render();
-      return anew.eventCursor;
-    },
-    onState: (state) => {
-      live.textContent = { live: "Live", connecting: "Connecting …", lost: "Offline" }[state];
-      live.className = `live ${state === "live" ? "on" : state}`;
-    },
-  });
+  const resync = async () => {
+    const anew = await ask(DATASET, { id });
+    await list.reread();
+    return anew.eventCursor;
+  };
+  const since = { after: eventCursor, datasetId: id };
+  const following = [
+    new Following(FOLLOW, since, {
+      onEvent: (event) => event.analysis && event.kind !== "PROGRESS" && refresh(event.analysis.image.id),
+      onResync: resync,
+      onState: (state) => {
+        live.textContent = liveText(state);
+        live.className = `live ${state === "live" ? "on" : state}`;
+      },
+    }),
+    new Following(FOLLOW_IMAGES, since, { onEvent: rereadSoon, onResync: resync, onState: () => {} }),
+  ];
 
-  const empty = make("div", { class: "empty", hidden: true });
   const chooser = make("input", { type: "file", accept: "image/*", multiple: true, hidden: true, onchange: () => { uploads.add(chooser.files); chooser.value = ""; } });
   const element = make("div", { class: "page fixed" },
     make("header", { class: "page-head" },
@@ -106,19 +114,32 @@ export async function datasetPage(id) {
         make("nav", { class: "crumbs", "aria-label": "Path" }, make("a", { href: "#/" }, "Datasets")),
         make("h1", {}, dataset.name),
         dataset.description && make("p", { class: "muted" }, dataset.description)),
-      make("div", { class: "page-tools" }, exportMenu(dataset),
+      make("div", { class: "page-tools" },
+        make("a", { class: "button", href: `#/datasets/${id}/about` }, icon("tag"), "Classes and details"), exportMenu(dataset),
         make("button", { type: "button", class: "button primary", onclick: () => chooser.click() }, icon("upload"), "Upload"), chooser)),
-    make("div", { class: "filters", role: "search" }, make("div", { class: "search" }, icon("search"), search), status, model, make("label", { class: "check-line muted" }, "Since", since), tally, live),
+    make("div", { class: "filters", role: "search" }, filterLine, words, tally, live),
     uploads.element,
     fill(scroller, grid.element, empty));
   acceptDrops(element, (files) => uploads.add(files));
-  render();
+  try {
+    rememberSearch(id, filters.first.filter);
+    await list.restart(filters.first.filter, filters.first.order);
+  } catch (error) {
+    following.forEach((one) => one.stop());
+    throw error;
+  }
   return {
     title: dataset.name,
     element,
+    shown() {
+      if (left?.address === address) grid.goTo(left.top);
+    },
     leave() {
-      following.stop();
+      left = { address, top: found ? 0 : scroller.scrollTop };
+      following.forEach((one) => one.stop());
       grid.leave();
+      filters.leave();
+      clearTimeout(rereading);
       due.forEach((timer) => clearTimeout(timer));
     },
   };

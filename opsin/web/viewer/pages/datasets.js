@@ -2,19 +2,54 @@
 
 import { ask, ownAddress } from "../server/graphql.js";
 import { CREATE_DATASET, DATASETS } from "../server/documents.js";
+import { reportFailure } from "../parts/announcer.js";
 import { openDialog } from "../parts/dialog.js";
 import { fill, icon, make } from "../parts/element.js";
-import { ago, counted } from "../parts/wording.js";
+import { ago, count, counted } from "../parts/wording.js";
+
+const PAUSE = 250; // ms after the last key, before the server is asked
 
 export async function datasetsPage() {
-  const datasets = await readAll();
+  let known = (await ask(DATASETS)).datasets;
+  let timer = 0;
+  let turn = 0;
+  const everything = !known.pageInfo.hasNextPage;
   const cards = make("ul", { class: "cards" });
-  const search = make("input", { type: "search", placeholder: "Search datasets", "aria-label": "Search datasets", oninput: render });
+  const search = make("input", { type: "search", placeholder: "Search datasets", "aria-label": "Search datasets", oninput: look });
+  const more = make("button", { type: "button", class: "button", onclick: () => reportFailure(readMore()) }, "Show more");
+  const tally = make("p", { class: "muted", role: "status" });
+
+  /** What is all here is searched here, with descriptions; else the server looks for names. */
+  function look() {
+    clearTimeout(timer);
+    if (everything) render();
+    else timer = setTimeout(() => reportFailure(readFirst()), PAUSE);
+  }
+
+  async function readFirst() {
+    turn += 1;
+    const mine = turn;
+    const { datasets } = await ask(DATASETS, { filter: { nameContains: search.value.trim() || null } });
+    if (mine !== turn) return;
+    known = datasets;
+    render();
+  }
+
+  async function readMore() {
+    const mine = turn;
+    const { datasets } = await ask(DATASETS, { after: known.pageInfo.endCursor, filter: { nameContains: search.value.trim() || null } });
+    if (mine !== turn) return;
+    known = { ...datasets, nodes: [...known.nodes, ...datasets.nodes] };
+    render();
+  }
 
   function render() {
     const wanted = search.value.trim().toLowerCase();
-    const found = datasets.filter((one) => `${one.name} ${one.description}`.toLowerCase().includes(wanted));
-    fill(cards, found.length ? found.map(card) : make("li", { class: "empty" }, datasets.length ? "No dataset has this in its name." : "No datasets yet. Make the first, then drop pictures into it."));
+    const all = everything ? [...known.nodes].reverse() : known.nodes; // the newest first, where all are here
+    const found = everything ? all.filter((one) => `${one.name} ${one.description}`.toLowerCase().includes(wanted)) : all;
+    fill(cards, found.length ? found.map(card) : make("li", { class: "empty" }, wanted ? "No dataset has this in its name." : "No datasets yet. Make the first, then drop pictures into it."));
+    more.hidden = !known.pageInfo.hasNextPage;
+    tally.textContent = everything ? "" : `${counted(known.nodes.length, "dataset")} of ${count(known.totalCount)}`;
   }
 
   render();
@@ -24,25 +59,15 @@ export async function datasetsPage() {
       make("div", { class: "page-tools" },
         make("div", { class: "search" }, icon("search"), search),
         make("button", { type: "button", class: "button primary", onclick: create }, icon("plus"), "New dataset"))),
-    cards);
-  return { title: "Datasets", element };
-}
-
-async function readAll() {
-  const found = [];
-  for (let after = null; ; ) {
-    const { datasets } = await ask(DATASETS, { after });
-    found.push(...datasets.nodes);
-    if (!datasets.pageInfo.hasNextPage) return found.reverse();
-    after = datasets.pageInfo.endCursor;
-  }
+    cards, make("div", { class: "more" }, more, tally));
+  return { title: "Datasets", element, leave: () => clearTimeout(timer) };
 }
 
 function card({ id, name, description, createdAt, images }) {
   const pictures = images.nodes.map((image) => make("img", { src: ownAddress(image.thumbnailUrl), alt: "", loading: "lazy", decoding: "async" }));
   return make("li", {},
     make("a", { class: "card", href: `#/datasets/${id}` },
-      make("div", { class: `glance of-${pictures.length}`, "aria-hidden": "true" }, pictures),
+      make("div", { class: `glance of-${pictures.length}`, "aria-hidden": "true" }, pictures.length ? pictures : make("span", { class: "muted" }, "No images yet")),
       make("div", { class: "card-text" },
         make("strong", {}, name),
         description && make("span", { class: "muted" }, description),

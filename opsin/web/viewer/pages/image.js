@@ -3,25 +3,30 @@
 import { Scene } from "../drawing/scene.js";
 import { Stage } from "../drawing/stage.js";
 import { ask } from "../server/graphql.js";
-import { DELETE_IMAGE, IMAGE } from "../server/documents.js";
+import { IMAGE, OPERATIONS } from "../server/documents.js";
 import { LiveImage } from "../parts/live_image.js";
 import { analysesPanel } from "../parts/analyses_panel.js";
-import { notify, reportFailure, say } from "../parts/announcer.js";
+import { say } from "../parts/announcer.js";
+import { classKeys } from "../parts/class_keys.js";
+import { comments } from "../parts/comments.js";
+import { askToDelete, deletionBanner } from "../parts/deletion.js";
 import { detailsPanel } from "../parts/details_panel.js";
-import { confirm } from "../parts/dialog.js";
 import { displayPanel } from "../parts/display_panel.js";
-import { icon, iconButton, make } from "../parts/element.js";
+import { fill, icon, iconButton, make } from "../parts/element.js";
 import { exportMenu } from "../parts/export_menu.js";
 import { filterPanel } from "../parts/filter_panel.js";
 import { findingsPanel } from "../parts/findings_panel.js";
+import { metadataEditor } from "../parts/metadata_editor.js";
 import { neighbours } from "../parts/neighbours.js";
 import { readings } from "../parts/readings.js";
 import { runPanel } from "../parts/run_panel.js";
 import { section } from "../parts/section.js";
+import { similarPanel } from "../parts/similar_panel.js";
 import { stageTools } from "../parts/stage_tools.js";
 import { count, percent, plain } from "../parts/wording.js";
 
-export async function imagePage(id) {
+/** @param {string} id @param {URLSearchParams} _query @param {() => void} again makes the page anew */
+export async function imagePage(id, _query, again) {
   const { image, eventCursor } = await ask(IMAGE, { id });
   if (!image) throw new Error("There is no such image, or it belongs to another company.");
   const scene = new Scene(image);
@@ -36,8 +41,8 @@ export async function imagePage(id) {
   const around = { previous: null, next: null };
   const to = (side) => { if (around[side]) location.hash = `#/images/${around[side]}`; };
 
-  scene.addEventListener("change", () => {
-    stage.redraw();
+  scene.addEventListener("change", () => stage.redraw());
+  scene.addEventListener("settle", () => {
     compare.hidden = scene.layers.length < 2;
     stage.element.setAttribute("aria-label", described(image, scene));
   });
@@ -46,31 +51,42 @@ export async function imagePage(id) {
     if (scene.selected) say(findingText(scene.selected));
   });
 
-  async function remove() {
-    if (!(await confirm("Delete this image?", `${image.filename} is deleted with its analyses and annotations. This cannot be undone.`, "Delete"))) return;
-    await ask(DELETE_IMAGE, { id });
-    notify(`${image.filename} was deleted.`);
-    location.hash = `#/datasets/${image.dataset.id}`;
-  }
+  const toDataset = () => { location.hash = `#/datasets/${image.dataset.id}`; };
+  const operations = ask(OPERATIONS).then((answer) => answer.operations);
+  const classes = classKeys(image, () => to("next"));
+  const labelled = image.dataset.classes.nodes.length > 0;
+  const classesSection = section("Classes", classes.element, { note: classes.note, open: labelled });
+  const said = comments(image);
+  const similar = make("div", {});
+  operations.then((known) => fill(similar, similarPanel(image, known, scene) ?? make("p", { class: "hint" }, "No operation that makes images comparable is available here."))).catch(() => {});
+  const banner = image.deletion && deletionBanner(image, { onRestored: () => again(), onGone: toDataset });
 
   const stageFrame = make("section", { class: "stage-frame", "aria-label": "Picture" }, stage.element, stageTools(stage), live.badge);
   const panel = make("aside", { class: "panel", "aria-label": "Results" },
-    section("Analyses", analysesPanel(scene)),
-    section("Run an operation", runPanel(id), { open: false }),
+    labelled && classesSection,
+    section("Analyses", analysesPanel(scene, live)),
+    section("Run an operation", runPanel(id, operations), { open: false }),
+    !labelled && classesSection,
     section("Filter", filterPanel(scene)),
     section("Findings", findings.element, { note: findings.note }),
     section("Readings", readings(scene)),
     section("Display", displayPanel(scene), { open: false }),
-    section("Details", [detailsPanel(image), make("button", { type: "button", class: "button danger", onclick: () => reportFailure(remove()) }, icon("trash"), "Delete image")], { open: false }));
+    section("Comments", said.element, { note: said.note, open: image.comments.nodes.length > 0 }),
+    section("Like this image", similar, { open: false }),
+    section("Metadata", metadataEditor({ imageId: id }, image.metadata), { open: false }),
+    section("Details", [detailsPanel(image), !image.deletion && make("button", { type: "button", class: "button danger", onclick: () => askToDelete(image, toDataset) }, icon("trash"), "Delete image")], { open: false }));
   const element = make("div", { class: "page fixed image-page" },
     make("header", { class: "page-head compact" },
       make("div", {},
         make("nav", { class: "crumbs", "aria-label": "Path" }, make("a", { href: "#/" }, "Datasets"), make("span", { "aria-hidden": "true" }, "/"), make("a", { href: `#/datasets/${image.dataset.id}` }, image.dataset.name)),
         make("h1", {}, image.filename)),
       make("div", { class: "page-tools" }, step.previous, step.next, compare, exportMenu(image))),
+    banner,
     make("div", { class: "image-work" }, stageFrame, panel));
   const keys = (event) => {
-    if (event.target.closest("input, select, textarea, [role=listbox], dialog")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    if (event.target.closest("input:not([type=checkbox]), select, textarea, [role=listbox]")) return;
+    if (classes.press(event)) return;
     if (event.key === "[") to("previous");
     else if (event.key === "]") to("next");
     else if (event.key === "Escape") scene.select(null);

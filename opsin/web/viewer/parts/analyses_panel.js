@@ -11,37 +11,52 @@ import { ago, analysisName, analysisVersion, count, duration, plain, time } from
 export const statusBadge = (status) =>
   make("span", { class: `status ${status.toLowerCase()}` }, make("span", { class: "dot", "aria-hidden": "true" }), plain(status));
 
-/** @param {import("../drawing/scene.js").Scene} scene */
-export function analysesPanel(scene) {
+/**
+ * @param {import("../drawing/scene.js").Scene} scene
+ * @param {import("./live_image.js").LiveImage} live
+ */
+export function analysesPanel(scene, live) {
   const list = make("ul", { class: "analyses" });
-  /** @type {Map<string, {text: string, item: HTMLElement}>} what an item shows, so that only what changed is made anew */
+  const older = make("button", { type: "button", class: "button wide", hidden: true, onclick: () => reportFailure(readOlder()) });
+
+  async function readOlder() {
+    older.disabled = true;
+    try {
+      await live.readOlder();
+    } finally {
+      older.disabled = false;
+    }
+  }
+  /** @type {Map<string, {state: unknown[], item: HTMLElement}>} what an item shows, so that only what changed is made anew */
   let shown = new Map();
 
   function render() {
+    older.hidden = scene.older === 0;
+    older.textContent = `Show older analyses (${count(scene.older)})`;
     const next = new Map();
     for (const layer of [...scene.layers].reverse()) {
-      const { analysis } = layer;
-      const text = JSON.stringify([analysis, layer.visible, layer.color, layer.total, layer.passing.length, layer.text]);
+      const state = [layer.analysis, layer.visible, layer.color, layer.total, layer.passing.length, layer.text];
       const before = shown.get(layer.id);
-      next.set(layer.id, before?.text === text ? before : { text, item: item(scene, layer) });
+      const same = before?.state.every((one, at) => one === state[at]);
+      next.set(layer.id, same ? before : { state, item: item(scene, live, layer) });
     }
     const focused = document.activeElement?.closest?.("[data-analysis]")?.dataset.analysis;
     const control = document.activeElement?.dataset?.control;
     shown = next;
     const items = [...next.values()].map((one) => one.item);
-    if (items.length === list.children.length && items.every((one, at) => one === list.children[at])) return;
+    if (items.length && items.length === list.children.length && items.every((one, at) => one === list.children[at])) return;
     fill(list, items.length ? items : make("li", { class: "empty" }, "No analysis yet. Run an operation, or let a pipeline post its results."));
     if (focused && control) {
       list.querySelector(`[data-analysis="${focused}"] [data-control="${control}"]`)?.focus();
     }
   }
 
-  scene.addEventListener("change", render);
+  scene.addEventListener("settle", render);
   render();
-  return list;
+  return [list, older];
 }
 
-function item(scene, layer) {
+function item(scene, live, layer) {
   const { analysis } = layer;
   const name = analysisName(analysis);
   const toggle = make("input", {
@@ -49,10 +64,7 @@ function item(scene, layer) {
     checked: layer.visible,
     "aria-label": `Show ${name}, ${analysisVersion(analysis)}`,
     dataset: { control: "toggle" },
-    onchange: () => {
-      layer.visible = toggle.checked;
-      scene.changed();
-    },
+    onchange: () => reportFailure(live.show(layer, toggle.checked)),
   });
   const swatch = make("input", {
     type: "color",
@@ -84,6 +96,7 @@ function item(scene, layer) {
 }
 
 function found(layer) {
+  if (!layer.read) return `${count(layer.total)} found`;
   if (layer.passing.length === layer.total) return `${count(layer.total)} found`;
   return `${count(layer.passing.length)} of ${count(layer.total)} shown`;
 }

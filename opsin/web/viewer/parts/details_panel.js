@@ -1,7 +1,7 @@
-/** What is known of an image itself: size, file, origin, metadata. */
+/** What is known of an image itself: size, file, origin. */
 
 import { make } from "./element.js";
-import { bytes, time, titled } from "./wording.js";
+import { bytes, time } from "./wording.js";
 
 /** @param {any} image */
 export function detailsPanel(image) {
@@ -10,9 +10,9 @@ export function detailsPanel(image) {
     ["File", `${image.contentType}, ${bytes(image.sizeBytes)}`],
     image.frames > 1 && ["Frames", `${image.frames}; the first is analysed`],
     ["Taken in", time(image.createdAt)],
+    image.uploadedBy && ["By", image.uploadedBy],
     image.subject && ["Subject", image.subject.name],
     image.batch && ["Batch", image.batch.name],
-    ...Object.entries(image.metadata ?? {}).map(([name, value]) => [titled(name), typeof value === "object" ? JSON.stringify(value) : String(value)]),
     ["Id", make("code", {}, image.id)],
   ].filter(Boolean);
   return [

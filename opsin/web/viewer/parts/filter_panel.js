@@ -36,7 +36,7 @@ export function filterPanel(scene) {
     if (focused) classes.querySelector(`[data-class="${CSS.escape(focused)}"]`)?.focus();
   }
 
-  scene.addEventListener("change", () => render());
+  scene.addEventListener("settle", () => render());
   render();
   return [confidence(scene), tools, classes];
 }

@@ -5,7 +5,10 @@ import { fill, make } from "./element.js";
 import { count, percent, plain } from "./wording.js";
 
 const ROW = 32; // CSS pixels, as in the style sheet
+const HIGHEST = 226; // CSS pixels of the list
 const MORE = 6; // rows above and below what is seen
+
+const nameOf = ({ className, data, annotationType }) => className ?? (typeof data?.name === "string" ? data.name.slice(0, 200) : plain(annotationType));
 
 /**
  * @param {import("../drawing/scene.js").Scene} scene
@@ -14,6 +17,7 @@ const MORE = 6; // rows above and below what is seen
 export function findingsPanel(scene, onShow) {
   const rows = make("div", { class: "finding-rows" });
   const list = make("div", { class: "findings", role: "listbox", tabindex: "0", "aria-label": "Findings" }, rows);
+  const none = make("p", { class: "hint" }, "Nothing that can be drawn.");
   const note = make("span", {});
   const colors = { of: ordinaryColor(scene.display) };
   let found = [];
@@ -22,15 +26,20 @@ export function findingsPanel(scene, onShow) {
   function refresh() {
     found = scene.listed;
     colors.of = ordinaryColor(scene.display);
+    draw();
     note.textContent = count(found.length);
     rows.style.setProperty("height", `${found.length * ROW}px`);
-    draw();
+    list.style.setProperty("height", `${Math.min(HIGHEST, found.length * ROW + 2)}px`);
+    list.hidden = found.length === 0;
+    none.hidden = found.length > 0;
   }
 
   function draw() {
     frame = 0;
-    const first = Math.max(0, Math.floor(list.scrollTop / ROW) - MORE);
-    const last = Math.min(found.length, Math.ceil((list.scrollTop + list.clientHeight) / ROW) + MORE);
+    // Read before anything is written, or the browser would lay the page out twice.
+    const [top, high] = [list.scrollTop, list.clientHeight];
+    const first = Math.max(0, Math.floor(Math.min(top, found.length * ROW - high) / ROW) - MORE);
+    const last = Math.min(found.length, Math.ceil((top + high) / ROW) + MORE);
     fill(rows, found.slice(first, last).map((finding, at) => row(finding, first + at)));
     const at = found.indexOf(scene.selected);
     if (at >= first && at < last) list.setAttribute("aria-activedescendant", `finding-${at}`);
@@ -51,7 +60,7 @@ export function findingsPanel(scene, onShow) {
       ondblclick: () => onShow(finding),
     },
       make("span", { class: "class-color", style: { "--color": colors.of(finding) } }),
-      make("span", { class: "finding-name" }, annotation.className ?? annotation.data?.name ?? plain(annotation.annotationType)),
+      make("span", { class: "finding-name" }, nameOf(annotation)),
       make("span", { class: "muted finding-type" }, plain(annotation.annotationType)),
       make("span", { class: "number" }, percent(annotation.confidence)));
   }
@@ -82,9 +91,9 @@ export function findingsPanel(scene, onShow) {
     else return;
     event.preventDefault();
   });
-  scene.addEventListener("change", refresh);
+  scene.addEventListener("settle", refresh);
   scene.addEventListener("select", selected);
   new ResizeObserver(draw).observe(list);
   refresh();
-  return { element: list, note };
+  return { element: [list, none], note };
 }

@@ -1,11 +1,11 @@
 /** Keeps the scene of an image as the server has it: reads what events tell of, once for many. */
 
 import { ask } from "../server/graphql.js";
-import { ANALYSIS_ANNOTATIONS, IMAGE, ONE_ANALYSIS } from "../server/documents.js";
+import { ANALYSIS_ANNOTATIONS, FOLLOW, IMAGE, OLDER_ANALYSES, ONE_ANALYSIS } from "../server/documents.js";
 import { Following } from "../server/following.js";
 import { notify, say } from "./announcer.js";
 import { make } from "./element.js";
-import { analysisName, plain } from "./wording.js";
+import { analysisName, liveText, plain } from "./wording.js";
 
 const PAUSE = 120; // ms in which events of one analysis become one reading
 const ENDED = new Set(["COMPLETED", "FAILED", "CANCELLED"]);
@@ -16,6 +16,7 @@ const oldestFirst = (image) => [...image.analyses.nodes].reverse();
 export class LiveImage {
   #due = new Map();
   #stopped = false;
+  #after = null;
 
   /**
    * @param {import("../drawing/scene.js").Scene} scene
@@ -27,12 +28,14 @@ export class LiveImage {
     this.imageId = image.id;
     this.badge = make("span", { class: "live", role: "status" });
     for (const analysis of oldestFirst(image)) this.#take(analysis);
-    this.following = new Following({ after: cursor, imageId: image.id }, {
+    this.#after = image.analyses.pageInfo.endCursor;
+    this.#count(image.analyses);
+    this.following = new Following(FOLLOW, { after: cursor, imageId: image.id }, {
       onEvent: (event) => this.#told(event),
       onResync: () => this.#readAnew(),
       onState: (state) => {
         this.badge.className = `live ${state === "live" ? "on" : state}`;
-        this.badge.textContent = { live: "Live", connecting: "Connecting …", lost: "Offline" }[state];
+        this.badge.textContent = liveText(state);
       },
     });
   }
@@ -43,7 +46,43 @@ export class LiveImage {
     this.#due.forEach((timer) => clearTimeout(timer));
   }
 
+  /** Reads the next older analyses; what they found is read once they are shown. */
+  async readOlder() {
+    const { image } = await ask(OLDER_ANALYSES, { id: this.imageId, after: this.#after });
+    if (!image || this.#stopped) return;
+    for (const { annotations, ...analysis } of oldestFirst(image)) {
+      if (this.scene.layers.some((layer) => layer.id === analysis.id)) continue;
+      const layer = this.scene.put(analysis);
+      Object.assign(layer, { visible: false, read: false, total: annotations.totalCount });
+    }
+    this.#after = image.analyses.pageInfo.endCursor ?? this.#after;
+    this.#count(image.analyses);
+    this.scene.changed();
+  }
+
+  /** Shows or hides an analysis; what it found is read with the first showing. */
+  async show(layer, visible) {
+    layer.visible = visible;
+    this.scene.changed();
+    if (!visible || layer.read) return;
+    layer.read = true;
+    const { analysis } = await ask(ONE_ANALYSIS, { id: layer.id });
+    if (analysis && !this.#stopped) this.#take(analysis);
+  }
+
+  /** Reads one analysis that may be among the older ones. */
+  async bring(id) {
+    if (this.scene.layers.some((layer) => layer.id === id)) return;
+    const { analysis } = await ask(ONE_ANALYSIS, { id });
+    if (analysis?.image.id === this.imageId) this.#take(analysis);
+  }
+
+  #count({ totalCount, pageInfo }) {
+    this.scene.older = pageInfo.hasNextPage ? Math.max(0, totalCount - this.scene.layers.length) : 0;
+  }
+
   #told(event) {
+    if (event.kind === "ARTIFACT_STORED") say(`A file was stored: ${event.artifactName}`);
     const layer = this.scene.layers.find((one) => one.id === event.analysisId);
     if (event.kind === "PROGRESS" && layer) {
       layer.text = event.text;

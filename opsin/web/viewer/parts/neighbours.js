@@ -1,30 +1,34 @@
-/** The images before and after one in its dataset, by the time at which they were taken in. */
+/** The images before and after one in its dataset, among those that were looked for there. */
 
 import { ask } from "../server/graphql.js";
+import { NEIGHBOURS } from "../server/documents.js";
 
-const PAGE = `query Page($after: String, $dataset: ID!) {
-  images(first: 1000, after: $after, filter: {datasetId: $dataset}) { nodes { id } pageInfo { hasNextPage endCursor } }
-}`;
+/** What was looked for last, and where. @type {{dataset: string, filter: any} | null} */
+let search = null;
 
-/** @type {{dataset: string, ids: string[]} | null} the list in which one moved last */
-let known = null;
-
-/** @param {any} image @returns {Promise<{previous: string | null, next: string | null}>} */
-export async function neighbours(image) {
-  const dataset = image.dataset.id;
-  if (known?.dataset !== dataset || !known.ids.includes(image.id)) known = { dataset, ids: await readIds(dataset, image.id) };
-  const at = known.ids.indexOf(image.id);
-  return { previous: known.ids[at - 1] ?? null, next: known.ids[at + 1] ?? null };
+/** @param {string} dataset @param {any} filter of the server */
+export function rememberSearch(dataset, filter) {
+  search = { dataset, filter };
 }
 
-/** Up to the page after the one that holds the image. */
-async function readIds(dataset, wanted) {
-  const ids = [];
-  for (let after = null, enough = false; ; ) {
-    const { images } = await ask(PAGE, { after, dataset });
-    ids.push(...images.nodes.map((node) => node.id));
-    if (!images.pageInfo.hasNextPage || enough) return ids;
-    enough = ids.includes(wanted);
-    after = images.pageInfo.endCursor;
-  }
+/**
+ * @param {any} image
+ * @returns {Promise<{previous: string | null, next: string | null}>} previous is the older one
+ */
+export async function neighbours({ id, createdAt, dataset }) {
+  const filter = { ...(search?.dataset === dataset.id ? search.filter : {}), datasetId: dataset.id };
+  // Several may have been taken in within the millisecond that a Date can tell.
+  const [from, to] = [0, 1].map((more) => new Date(new Date(createdAt).getTime() + more).toISOString());
+  const { later, earlier } = await ask(NEIGHBOURS, {
+    later: { ...filter, createdFrom: latest(filter.createdFrom, from) },
+    earlier: { ...filter, createdBefore: earliest(filter.createdBefore, to) },
+  });
+  // Ids are in the order of time, so that it matters not whether the image itself is among them.
+  return {
+    next: later.nodes.find((one) => one.id > id)?.id ?? null,
+    previous: earlier.nodes.find((one) => one.id < id)?.id ?? null,
+  };
 }
+
+const latest = (one, other) => (one && one > other ? one : other);
+const earliest = (one, other) => (one && one < other ? one : other);

@@ -1,11 +1,13 @@
 /** What is read rather than seen in the picture: scores, captions, metrics, files. */
 
 import { ownAddress } from "../server/graphql.js";
+import { isRaster } from "../drawing/layer.js";
 import { fill, make } from "./element.js";
+import { excerpt } from "./excerpt.js";
 import { analysisName, bytes, measured, percent, plain, titled } from "./wording.js";
 
 const SCORES = 10; // of one classification
-const DRAWN = new Set(["bounding_box", "segmentation", "mask", "keypoint", "heatmap", "detection"]);
+const SHOWN = 200; // readings of one analysis
 
 /** @param {import("../drawing/scene.js").Scene} scene */
 export function readings(scene) {
@@ -14,13 +16,14 @@ export function readings(scene) {
     const groups = scene.visibleLayers.map(ofLayer).filter(Boolean);
     fill(element, groups.length ? groups : make("p", { class: "hint" }, "No scores, captions or metrics."));
   }
-  scene.addEventListener("change", render);
+  scene.addEventListener("settle", render);
   render();
   return element;
 }
 
 function ofLayer(layer) {
-  const told = layer.passing.filter(({ annotation, shape }) => !shape && !DRAWN.has(annotation.annotationType)).slice(0, 200);
+  // What is of no form that can be drawn is read, whatever it calls itself.
+  const told = firstOf(layer.passing, ({ annotation, shape }) => !shape && !isRaster(annotation), SHOWN);
   const { artifacts, summary } = layer.analysis;
   const facts = summary && Object.keys(summary).length ? summary : null;
   if (!told.length && !artifacts.length && !facts) return null;
@@ -38,11 +41,11 @@ function reading(annotation) {
   const { annotationType, data } = annotation;
   if (annotationType === "classification") return classification(annotation);
   if (annotationType === "caption" || typeof data.text === "string") {
-    return make("blockquote", { class: "caption" }, String(data.text ?? annotation.className ?? ""));
+    return make("blockquote", { class: "caption" }, String(data.text ?? annotation.className ?? "").slice(0, 20_000));
   }
   return make("details", { class: "raw" },
     make("summary", {}, [plain(annotationType), annotation.className, percent(annotation.confidence)].filter(Boolean).join(" · ")),
-    make("pre", { tabindex: "0" }, JSON.stringify(data, null, 2).slice(0, 4000)));
+    make("pre", { tabindex: "0" }, excerpt(data)));
 }
 
 function classification({ className, confidence, data }) {
@@ -58,15 +61,21 @@ function classification({ className, confidence, data }) {
 }
 
 function metric({ className, data }) {
-  const unit = data.unit === "fraction" ? null : data.unit;
+  const unit = data.unit === "fraction" || typeof data.unit !== "string" ? null : data.unit;
   const value = data.unit === "fraction" ? percent(data.value) : measured(data.value ?? "");
   const color = /^#[0-9a-f]{6}$/i.test(className ?? "") && make("span", { class: "class-color", style: { "--color": className } });
   const name = titled(String(data.name ?? className ?? "metric"));
-  return fact([color, className ? `${name} ${className}` : name], [value, unit].filter(Boolean).join(" "));
+  return fact(color ? [color, ` ${className}`] : className ? `${name} ${className}` : name, [value, unit].filter(Boolean).join(" "));
 }
 
 const fact = (name, value) => make("div", {}, make("dt", {}, name), make("dd", { class: "number" }, value));
-const text = (value) => (typeof value === "object" ? JSON.stringify(value) : String(value));
+const text = (value) => (typeof value === "string" ? value.slice(0, 1000) : excerpt(value, 1000));
+
+function firstOf(findings, wanted, most) {
+  const found = [];
+  for (let at = 0; at < findings.length && found.length < most; at += 1) if (wanted(findings[at])) found.push(findings[at]);
+  return found;
+}
 
 function file({ name, contentType, sizeBytes, url }) {
   const about = [contentType, bytes(sizeBytes)].filter(Boolean).join(", ");

@@ -1,17 +1,17 @@
 /** Runs an operation on the image: which are available, with what params. */
 
 import { ask } from "../server/graphql.js";
-import { ANALYZE, OPERATIONS } from "../server/documents.js";
+import { ANALYZE } from "../server/documents.js";
 import { notify, say } from "./announcer.js";
 import { fill, icon, make } from "./element.js";
 import { paramsForm } from "./params_form.js";
 import { titled } from "./wording.js";
 
-/** @param {string} imageId */
-export function runPanel(imageId) {
+/** @param {string} imageId @param {Promise<any[]>} reading the operations */
+export function runPanel(imageId, reading) {
   const element = make("div", { class: "run" }, make("p", { class: "hint" }, "Reading the operations …"));
-  ask(OPERATIONS)
-    .then(({ operations }) => fill(element, form(imageId, operations)))
+  reading
+    .then((operations) => fill(element, form(imageId, operations)))
     .catch((error) => fill(element, make("p", { class: "analysis-error" }, error.message)));
   return element;
 }

@@ -51,9 +51,12 @@ export const analysisName = (analysis) => (analysis.operation ? titled(analysis.
 export const analysisVersion = (analysis) =>
   analysis.operation ? `version ${analysis.operationVersion}` : `version ${analysis.modelVersion}`;
 
-/** A share of one, 0.934 as "93.4%". @param {number | null} share */
-export const percent = (share) => (share === null || share === undefined ? "" : `${(share * 100).toFixed(1)}%`);
+/** A share of one, 0.934 as "93.4%". @param {unknown} share */
+export const percent = (share) => (typeof share !== "number" ? "" : `${(share * 100).toFixed(1)}%`);
 
 /** A measured number without needless digits. */
 export const measured = (value) =>
-  typeof value === "number" ? String(Number(value.toPrecision(5))) : String(value);
+  typeof value === "number" ? String(Number(value.toPrecision(5))) : String(value).slice(0, 200);
+
+/** How the connection stands. @param {"live" | "connecting" | "lost"} state */
+export const liveText = (state) => ({ live: "Live", connecting: "Connecting …", lost: "Offline" })[state];

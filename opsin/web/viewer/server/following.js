@@ -1,7 +1,8 @@
-/** Follows analyses live: graphql-transport-ws, with the cursor from where to go on. */
+/** Follows what happens live: graphql-transport-ws, with the cursor from where to go on. */
 
-import { FOLLOW } from "./documents.js";
 import { authorization } from "./credentials.js";
+import { VIEWER } from "./documents.js";
+import { ask } from "./graphql.js";
 
 const LONGEST_PAUSE = 15_000; // ms between attempts to connect
 
@@ -15,13 +16,15 @@ export class Following {
   #timer = 0;
 
   /**
+   * @param {string} document a subscription to one field, with `$after`
    * @param {{after: string, datasetId?: string, imageId?: string}} variables where it begins, of what
    * @param {object} told
-   * @param {(event: any) => void} told.onEvent an AnalysisEvent, never RESYNC
+   * @param {(event: any) => void} told.onEvent an event, never RESYNC
    * @param {() => Promise<string>} told.onResync reads the state anew, gives its eventCursor
    * @param {(state: State) => void} told.onState
    */
-  constructor(variables, { onEvent, onResync, onState }) {
+  constructor(document, variables, { onEvent, onResync, onState }) {
+    this.document = document;
     this.variables = { ...variables };
     this.onEvent = onEvent;
     this.onResync = onResync;
@@ -52,16 +55,24 @@ export class Following {
     if (socket !== this.#socket || this.#stopped) return;
     if (message.type === "connection_ack") {
       this.#attempts = 0;
-      send({ id: "1", type: "subscribe", payload: { query: FOLLOW, variables: this.variables } });
+      send({ id: "1", type: "subscribe", payload: { query: this.document, variables: this.variables } });
       this.onState("live");
     } else if (message.type === "ping") {
       send({ type: "pong" });
+    } else if (message.type === "next" && message.payload.errors) {
+      this.#refused(message.payload.errors);
     } else if (message.type === "next") {
-      this.#take(message.payload.data?.analysisEvents);
+      this.#take(Object.values(message.payload.data ?? {})[0]);
     } else if (message.type === "error" || message.type === "complete") {
+      if (message.type === "error") this.#refused(message.payload);
       this.#attempts = Math.max(this.#attempts, 4); // what was refused just now is not asked for at once
       socket.close(1000);
     }
+  }
+
+  /** Whether the key is still good, a question tells, and all of the page hears of it. */
+  #refused(errors) {
+    if (errors.some((error) => error.extensions?.code === "UNAUTHENTICATED")) ask(VIEWER).catch(() => {});
   }
 
   #take(event) {
@@ -92,7 +103,10 @@ export class Following {
     if (this.#stopped || socket !== this.#socket) return;
     this.#socket = null;
     this.onState("lost");
-    if (code === 4403) return; // without a right to it, to ask again is no use
+    if (code === 4401 || code === 4403) {
+      ask(VIEWER).catch(() => {}); // without a right to it, to go on is no use
+      return;
+    }
     const pause = Math.min(LONGEST_PAUSE, 500 * 2 ** this.#attempts) * (0.75 + Math.random() / 2);
     this.#attempts += 1;
     this.#timer = setTimeout(() => this.#connect(), pause);
