@@ -11,6 +11,7 @@ from opsin.core.access import Principal
 from opsin.core.datasets import require_text
 from opsin.core.errors import Forbidden, NotFound
 from opsin.core.images import require_image
+from opsin.core.pages import Listing
 from opsin.core.records import columns_of, from_values, to_record
 from opsin.storage.curation import image_comments
 from opsin.storage.database import Database
@@ -29,6 +30,9 @@ class Comment:
     author_name: str
     created_at: datetime
     updated_at: datetime | None
+
+
+LISTING = Listing(image_comments, Comment, parent="image_id")
 
 
 class Comments:
@@ -80,13 +84,14 @@ class Comments:
             )
             return await _require(transaction.connection, principal, comment_id)
 
-    async def delete(self, principal: Principal, comment_id: str) -> None:
-        """Forbidden for all but the author."""
+    async def delete(self, principal: Principal, comment_id: str) -> str:
+        """Forbidden for all but the author; gives its id."""
         async with self._database.write() as transaction:
             comment = await _own(transaction.connection, principal, comment_id)
             await transaction.connection.execute(
                 delete(image_comments).where(image_comments.c.id == comment.id)
             )
+        return comment.id
 
 
 async def _own(connection: AsyncConnection, principal: Principal, comment_id: str) -> Comment:

@@ -12,6 +12,7 @@ from opsin.core.access import Principal
 from opsin.core.datasets import require_dataset, require_text
 from opsin.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from opsin.core.images import require_image
+from opsin.core.pages import Listing
 from opsin.core.records import columns_of, from_values, to_record
 from opsin.storage.curation import image_classes, image_classifications
 from opsin.storage.database import Database
@@ -37,6 +38,12 @@ class ImageClassification:
     class_id: str
     created_by: str
     created_at: datetime
+    created_by_name: str | None = None
+    """As it was then."""
+
+
+LISTING = Listing(image_classes, ImageClass, parent="dataset_id")
+CLASSIFICATIONS = Listing(image_classifications, ImageClassification, parent="image_id")
 
 
 class ImageClasses:
@@ -97,7 +104,7 @@ class ImageClasses:
         """Delete a class; Conflict while an image has it."""
         async with self._database.write() as transaction:
             connection = transaction.connection
-            found = await _require(connection, principal, class_id)
+            found = await _require(connection, principal, class_id, hold=True)
             used = select(image_classifications.c.id).where(
                 image_classifications.c.class_id == found.id
             )
@@ -107,23 +114,30 @@ class ImageClasses:
         return found
 
     async def classify(
-        self, principal: Principal, image_id: str, class_id: str
+        self, principal: Principal, image_id: str, class_id: str, *, once: bool = False
     ) -> ImageClassification:
-        """Give an image a class of its dataset; it may have one more than once."""
+        """Give an image a class of its dataset; it may have one more than once.
+
+        With `once` a caller who has done so before gets that classification.
+        """
         async with self._database.write() as transaction:
-            image = await require_image(transaction.connection, principal, image_id, keep=True)
-            found = await _require(transaction.connection, principal, class_id)
+            connection = transaction.connection
+            image = await require_image(connection, principal, image_id, keep=True, hold=once)
+            found = await _require(connection, principal, class_id, keep=True)
             if found.dataset_id != image.dataset_id:
-                raise InvalidInput("Image class does not belong to the image's project")
+                raise InvalidInput("The image class is of another dataset than the image")
+            if once and (known := await _given(connection, principal, image.id, found.id)):
+                return known
             values = {
                 "id": new_id(),
                 "company_id": image.company_id,
                 "image_id": image.id,
                 "class_id": found.id,
                 "created_by": principal.identity,
+                "created_by_name": principal.name[:320],
                 "created_at": datetime.now(UTC),
             }
-            await transaction.connection.execute(insert(image_classifications).values(values))
+            await connection.execute(insert(image_classifications).values(values))
         return from_values(ImageClassification, values)
 
     async def classifications(
@@ -143,8 +157,8 @@ class ImageClasses:
 
     async def declassify(
         self, principal: Principal, classification_id: str, *, is_admin: bool = False
-    ) -> None:
-        """Take a classification back: whoever made it, or an administrator."""
+    ) -> str:
+        """Take a classification back: whoever made it, or an administrator; gives its id."""
         table = image_classifications
         async with self._database.write() as transaction:
             statement = select(table.c.id, table.c.created_by).where(
@@ -157,13 +171,43 @@ class ImageClasses:
             if row.created_by != principal.identity and not is_admin:
                 raise Forbidden("Only its author may delete a classification")
             await transaction.connection.execute(delete(table).where(table.c.id == row.id))
+        identity: str = row.id
+        return identity
 
 
-async def _require(connection: AsyncConnection, principal: Principal, class_id: str) -> ImageClass:
+async def _given(
+    connection: AsyncConnection, principal: Principal, image_id: str, class_id: str
+) -> ImageClassification | None:
+    """What the caller has made already of this image and class."""
+    table = image_classifications
+    statement = (
+        select(*columns_of(table, ImageClassification))
+        .where(
+            table.c.image_id == image_id,
+            table.c.class_id == class_id,
+            table.c.created_by == principal.identity,
+        )
+        .order_by(table.c.id)
+    )
+    row = (await connection.execute(statement.limit(1))).first()
+    return None if row is None else to_record(ImageClassification, row)
+
+
+async def _require(
+    connection: AsyncConnection,
+    principal: Principal,
+    class_id: str,
+    *,
+    keep: bool = False,
+    hold: bool = False,
+) -> ImageClass:
+    """The caller's class; with `keep` nobody deletes it meanwhile, with `hold` nobody uses it."""
     statement = select(*columns_of(image_classes, ImageClass)).where(
         image_classes.c.id == canonical_id(class_id),
         image_classes.c.company_id == principal.company_id,
     )
+    if keep or hold:
+        statement = statement.with_for_update(read=keep, key_share=keep)
     row = (await connection.execute(statement)).first()
     if row is None:
         raise NotFound("Image class not found")

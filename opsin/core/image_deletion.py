@@ -1,15 +1,15 @@
 """Soft deletion of images: hidden with a reason, restored, and in the end deleted for good."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from opsin.core.access import Principal
 from opsin.core.blob_sweep import BlobSweep
 from opsin.core.datasets import require_dataset
+from opsin.core.deletion_log import DeletionAction, ImageDeletion, note
 from opsin.core.errors import Conflict, Gone, InvalidInput, NotFound
 from opsin.core.images import require_image
 from opsin.core.records import Image, columns_of, to_record
@@ -17,25 +17,10 @@ from opsin.core.storable import is_storable_text
 from opsin.storage.curation import image_deletions
 from opsin.storage.database import Database, Transaction
 from opsin.storage.event_log import NewEvent
-from opsin.storage.ids import canonical_id, new_id
+from opsin.storage.ids import canonical_id
 from opsin.storage.tables import images
 
 _AT_ONCE = 100
-
-
-@dataclass(frozen=True, slots=True)
-class ImageDeletion:
-    """One thing that happened to an image: `soft_delete`, `force_delete`, `restore`, ..."""
-
-    id: str
-    company_id: str
-    dataset_id: str
-    image_id: str
-    filename: str
-    action: str
-    actor: str
-    reason: str | None
-    created_at: datetime
 
 
 class ImageDeletions:
@@ -52,13 +37,13 @@ class ImageDeletions:
     async def delete(
         self,
         principal: Principal,
-        dataset_id: str,
+        dataset_id: str | None,
         image_id: str,
         reason: str,
         *,
         force: bool = False,
     ) -> Image:
-        """Hide an image; with `force` its file goes at once.
+        """Hide an image, of that dataset if one is named; with `force` its file goes at once.
 
         Raises InvalidInput for a reason that is too short, Conflict for one that is deleted.
         """
@@ -82,7 +67,7 @@ class ImageDeletions:
                     "hard_deleted_at": now,
                     "hard_deleted_by": principal.name,
                 }
-            action = "force_delete" if force else "soft_delete"
+            action = DeletionAction.FORCE_DELETE if force else DeletionAction.SOFT_DELETE
             changed = await _change(transaction, principal, image, values, action, reason.strip())
             transaction.emit(_event("image.deleted", changed))
         if force:
@@ -90,12 +75,18 @@ class ImageDeletions:
         return changed
 
     async def restore(
-        self, principal: Principal, dataset_id: str, image_id: str, reason: str | None = None
+        self,
+        principal: Principal,
+        dataset_id: str | None,
+        image_id: str,
+        reason: str | None = None,
     ) -> Image:
         """Show a hidden image again; one that is shown stays as it is.
 
         Raises Conflict when its file is gone, Gone when its time is over.
         """
+        if not is_storable_text(reason or ""):
+            raise InvalidInput("reason: NULs and lone surrogates cannot be stored")
         now = datetime.now(UTC)
         async with self._database.write() as transaction:
             connection = transaction.connection
@@ -117,7 +108,9 @@ class ImageDeletions:
                 "pending_hard_delete_at": None,
                 "updated_at": now,
             }
-            changed = await _change(transaction, principal, image, values, "restore", reason)
+            changed = await _change(
+                transaction, principal, image, values, DeletionAction.RESTORE, reason
+            )
             transaction.emit(_event("image.created", changed))
         return changed
 
@@ -138,28 +131,35 @@ class ImageDeletions:
 
     async def purge(self, now: datetime | None = None) -> int:
         """Delete the rows of images whose time is over, with all that hangs on them; how many."""
-        now = now or datetime.now(UTC)
+        now, purged = now or datetime.now(UTC), 0
+        while found := await self._purge(now):
+            purged += found
+        return purged
+
+    async def _purge(self, now: datetime) -> int:
+        """The same for some of them."""
         async with self._database.write() as transaction:
+            connection = transaction.connection
             statement = (
                 select(*columns_of(images, Image))
                 .where(images.c.deleted_at.is_not(None), images.c.pending_hard_delete_at <= now)
                 .limit(_AT_ONCE)
                 .with_for_update(skip_locked=True)
             )
-            rows = await transaction.connection.execute(statement)
-            found = [to_record(Image, row) for row in rows]
+            found = [to_record(Image, row) for row in await connection.execute(statement)]
             for image in found:
-                await _note(transaction.connection, image, "hard_delete", "retention", None)
-                await transaction.connection.execute(delete(images).where(images.c.id == image.id))
-        return len(found) + (await self.purge(now) if len(found) == _AT_ONCE else 0)
+                await note(connection, image, DeletionAction.HARD_DELETE, "retention")
+                await connection.execute(delete(images).where(images.c.id == image.id))
+        return len(found)
 
 
 async def _held(
-    connection: AsyncConnection, principal: Principal, dataset_id: str, image_id: str
+    connection: AsyncConnection, principal: Principal, dataset_id: str | None, image_id: str
 ) -> Image:
-    dataset = await require_dataset(connection, principal, dataset_id)
+    if dataset_id is not None:
+        await require_dataset(connection, principal, dataset_id)
     image = await require_image(connection, principal, image_id, hold=True, deleted=True)
-    if image.dataset_id != dataset.id:
+    if dataset_id is not None and image.dataset_id != canonical_id(dataset_id):
         raise NotFound("Image not found")
     return image
 
@@ -169,7 +169,7 @@ async def _change(
     principal: Principal,
     image: Image,
     values: dict[str, object],
-    action: str,
+    action: DeletionAction,
     reason: str | None,
 ) -> Image:
     statement = (
@@ -179,26 +179,8 @@ async def _change(
         .returning(*columns_of(images, Image))
     )
     row = (await transaction.connection.execute(statement)).one()
-    await _note(transaction.connection, image, action, principal.name, reason)
+    await note(transaction.connection, image, action, principal.name, reason)
     return to_record(Image, row)
-
-
-async def _note(
-    connection: AsyncConnection, image: Image, action: str, actor: str, reason: str | None
-) -> None:
-    await connection.execute(
-        insert(image_deletions).values(
-            id=new_id(),
-            company_id=image.company_id,
-            dataset_id=image.dataset_id,
-            image_id=image.id,
-            filename=image.filename,
-            action=action,
-            actor=actor,
-            reason=reason,
-            created_at=datetime.now(UTC),
-        )
-    )
 
 
 async def _require_never_purged(
@@ -207,10 +189,10 @@ async def _require_never_purged(
     statement = select(image_deletions.c.id).where(
         image_deletions.c.image_id == canonical_id(image_id),
         image_deletions.c.company_id == principal.company_id,
-        image_deletions.c.action == "hard_delete",
+        image_deletions.c.action == DeletionAction.HARD_DELETE.value,
     )
     if (await connection.execute(statement)).first() is not None:
-        raise Gone("The time in which the image could be restored is over")
+        raise Gone("The image was deleted for good and cannot be restored")
 
 
 def _event(kind: str, image: Image) -> NewEvent:

@@ -2,19 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import ColumnElement, String, cast, func, select
+from sqlalchemy import select
 
 from opsin.core.access import Principal
+from opsin.core.conditions import Condition, carries, contains, expressions
 from opsin.core.datasets import require_dataset
 from opsin.core.records import Image, columns_of, to_record
+from opsin.core.soft_deletion import DeletedRows, not_deleted
 from opsin.core.storable import is_storable_text
 from opsin.storage.database import Database
-from opsin.storage.json_text import dump_json
 from opsin.storage.tables import images
 
-_COLUMNS = {"filename": "filename", "content_type": "content_type", "uploaded_by": "uploaded_by"}
+_COLUMNS = frozenset({"filename", "content_type", "uploaded_by"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,21 @@ class ImageSearch:
     field: str | None = None
     value: str | None = None
 
+    @property
+    def deleted(self) -> DeletedRows:
+        if self.deleted_only:
+            return DeletedRows.ONLY
+        return DeletedRows.INCLUDED if self.include_deleted else DeletedRows.EXCLUDED
+
+    def conditions(self) -> Sequence[Condition]:
+        """What the images must meet; nothing, without a field and a value."""
+        if not self.field or not self.value:
+            return ()
+        if self.field in _COLUMNS:
+            return contains(self.field, self.value)
+        key = None if self.field == "metadata" else self.field
+        return carries("metadata", key, self.value)
+
 
 class ImageSearches:
     """Reads images in the order in which they came."""
@@ -38,50 +53,20 @@ class ImageSearches:
     async def find(
         self, principal: Principal, dataset_id: str, wanted: ImageSearch
     ) -> Sequence[Image]:
+        """A page of a dataset's images; InvalidInput for a value of more than 1,000 characters."""
         async with self._database.read() as connection:
             dataset = await require_dataset(connection, principal, dataset_id)
-            if not is_storable_text(wanted.value or ""):
+            if not is_storable_text(f"{wanted.field or ''}{wanted.value or ''}"):
                 return []  # nothing that is stored has it
-            conditions: list[ColumnElement[bool]] = [images.c.dataset_id == dataset.id]
-            if wanted.deleted_only:
-                conditions.append(images.c.deleted_at.is_not(None))
-            elif not wanted.include_deleted:
-                conditions.append(images.c.deleted_at.is_(None))
-            in_metadata = None
-            if wanted.field and wanted.value:
-                if wanted.field in _COLUMNS:
-                    column: Any = images.c[_COLUMNS[wanted.field]]
-                    conditions.append(_contains(column, wanted.value))
-                else:
-                    in_metadata = wanted.value.lower()
-                    # Fewer rows to look into; what is a key and what is a value is seen after.
-                    text = cast(images.c.metadata, String)
-                    if wanted.value.isascii() and wanted.value.isalnum():
-                        conditions.append(_contains(text, wanted.value))
-            statement = select(*columns_of(images, Image)).where(*conditions).order_by(images.c.id)
-            if in_metadata is None:
-                rows = await connection.execute(statement.offset(wanted.skip).limit(wanted.limit))
-                return [to_record(Image, row) for row in rows]
-            found: list[Image] = []
-            async for row in await connection.stream(statement):
-                image = to_record(Image, row)
-                if _carries(image.metadata, wanted.field or "", in_metadata):
-                    found.append(image)
-                    if len(found) == wanted.skip + wanted.limit:
-                        break
-            return found[wanted.skip :]
-
-
-def _contains(column: Any, value: str) -> ColumnElement[bool]:
-    found: ColumnElement[bool] = func.lower(column).contains(value.lower(), autoescape=True)
-    return found
-
-
-def _carries(metadata: dict[str, Any], field: str, wanted: str) -> bool:
-    if field == "metadata":
-        return any(wanted in _text(value) for value in metadata.values())
-    return field in metadata and wanted in _text(metadata[field])
-
-
-def _text(value: Any) -> str:
-    return (value if isinstance(value, str) else dump_json(value)).lower()
+            statement = (
+                select(*columns_of(images, Image))
+                .where(
+                    images.c.dataset_id == dataset.id,
+                    *not_deleted(images, wanted.deleted),
+                    *expressions(images, wanted.conditions()),
+                )
+                .order_by(images.c.id)
+                .offset(wanted.skip)
+                .limit(wanted.limit)
+            )
+            return [to_record(Image, row) for row in await connection.execute(statement)]

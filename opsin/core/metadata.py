@@ -13,7 +13,7 @@ from opsin.core.datasets import require_dataset, require_text
 from opsin.core.errors import InvalidInput, NotFound
 from opsin.core.images import require_image
 from opsin.core.records import Dataset, Image, columns_of, to_record
-from opsin.core.storable import check_json
+from opsin.core.storable import check_json, is_storable_text
 from opsin.storage.curation import dataset_metadata
 from opsin.storage.database import Database
 from opsin.storage.ids import new_id
@@ -63,11 +63,11 @@ class Metadata:
             connection = transaction.connection
             dataset = await require_dataset(connection, principal, dataset_id)
             # Two who set the same key must come one after the other.
-            hold = select(datasets.c.id).where(datasets.c.id == dataset.id).with_for_update()
-            await connection.execute(hold)
+            hold = select(datasets.c.id).where(datasets.c.id == dataset.id)
+            await connection.execute(hold.with_for_update(key_share=True))
             there = {entry.key for entry in await _entries(connection, dataset)}
             if len(there | checked.keys()) > MAX_KEYS:
-                raise InvalidInput(f"A project has at most {MAX_KEYS} keys")
+                raise InvalidInput(f"There may be at most {MAX_KEYS} keys")
             for key, value in checked.items():
                 if key in there:
                     statement: Any = (
@@ -91,36 +91,74 @@ class Metadata:
             return await _entries(connection, dataset)
 
     async def remove(self, principal: Principal, dataset_id: str, key: str) -> None:
+        await self.remove_many(principal, dataset_id, [key])
+
+    async def remove_many(
+        self, principal: Principal, dataset_id: str, keys: Sequence[str]
+    ) -> Dataset:
+        """Remove these keys of a dataset, all or none; NotFound when one is not there."""
+        wanted = _storable(keys)
         async with self._database.write() as transaction:
-            dataset = await require_dataset(transaction.connection, principal, dataset_id)
-            removed = await transaction.connection.execute(
+            connection = transaction.connection
+            dataset = await require_dataset(connection, principal, dataset_id)
+            removed = await connection.execute(
                 delete(dataset_metadata).where(
-                    dataset_metadata.c.dataset_id == dataset.id, dataset_metadata.c.key == key
+                    dataset_metadata.c.dataset_id == dataset.id,
+                    dataset_metadata.c.key.in_(wanted),
                 )
             )
-        if not removed.rowcount:
-            raise NotFound("Metadata not found")
+            if removed.rowcount < len(wanted):
+                raise NotFound("Metadata not found")
+        return dataset
 
     async def set_of_image(
         self, principal: Principal, image_id: str, key: str, value: Any
     ) -> Image:
         """Set one key of an image; the others stay."""
-        key = _key(key)
-        check_json(value, "value")
+        return await self.set_many_of_image(principal, image_id, {key: value})
+
+    async def set_many_of_image(
+        self, principal: Principal, image_id: str, values: dict[str, Any]
+    ) -> Image:
+        """Set these keys of an image; the others stay."""
+        checked = {_key(key): value for key, value in values.items()}
+        check_json(checked, "metadata")
         async with self._database.write() as transaction:
             image = await _held(transaction.connection, principal, image_id)
-            changed = image.metadata | {key: value}
+            changed = image.metadata | checked
             if len(changed) > MAX_KEYS:
-                raise InvalidInput(f"An image has at most {MAX_KEYS} keys")
+                raise InvalidInput(f"There may be at most {MAX_KEYS} keys")
             return await _store(transaction.connection, image, changed)
 
     async def remove_of_image(self, principal: Principal, image_id: str, key: str) -> Image:
+        return await self.remove_many_of_image(principal, image_id, [key])
+
+    async def remove_many_of_image(
+        self, principal: Principal, image_id: str, keys: Sequence[str]
+    ) -> Image:
+        """Remove these keys of an image, all or none; NotFound when one is not there."""
         async with self._database.write() as transaction:
             image = await _held(transaction.connection, principal, image_id)
-            if key not in image.metadata:
+            if not image.metadata.keys() >= set(keys):
                 raise NotFound("Metadata key not found")
-            left = {name: value for name, value in image.metadata.items() if name != key}
+            left = {name: value for name, value in image.metadata.items() if name not in keys}
             return await _store(transaction.connection, image, left)
+
+
+async def read_metadata(
+    connection: AsyncConnection, company_id: str, dataset_ids: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """What is kept with each of a company's datasets, by key, in the order of the keys."""
+    table = dataset_metadata
+    statement = select(table.c.dataset_id, table.c.key, table.c.value).where(
+        table.c.dataset_id.in_(dataset_ids), table.c.company_id == company_id
+    )
+    found: dict[str, dict[str, Any]] = {identity: {} for identity in dataset_ids}
+    # Sorted here: a database has an order of letters of its own.
+    rows = sorted((await connection.execute(statement)).all(), key=lambda row: row.key)
+    for row in rows:
+        found[row.dataset_id][row.key] = row.value
+    return found
 
 
 async def _entries(connection: AsyncConnection, dataset: Dataset) -> list[MetadataEntry]:
@@ -145,6 +183,13 @@ async def _store(connection: AsyncConnection, image: Image, metadata: dict[str, 
         .returning(*columns_of(images, Image))
     )
     return to_record(Image, (await connection.execute(statement)).one())
+
+
+def _storable(keys: Sequence[str]) -> set[str]:
+    """The keys without repetition; NotFound for one that no database could look for."""
+    if not all(is_storable_text(key) for key in keys):
+        raise NotFound("Metadata not found")
+    return set(keys)
 
 
 def _key(key: str) -> str:

@@ -188,6 +188,7 @@ def analysis_mutations(host: PluginHost, operation_input: Any) -> type:
                     url=input.url,
                     base64=input.base64,
                     image_id=input.image_id,
+                    filename=input.file.filename if input.file is not None else None,
                 ),
                 _tasks(host, input.tasks, reuse=input.reuse),
             )

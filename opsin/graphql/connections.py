@@ -53,16 +53,15 @@ class Source:
 
     async def total(self) -> int:
         if self._parent_id is not None:
-            return await self._context.loaders.total(
-                self._listing, self._parent_id, self._wanted.conditions
-            )
+            return await self._context.loaders.total(self._listing, self._parent_id, self._wanted)
         async with self._context.use_cases.database.read() as connection:
             return await read_total(connection, self._listing, self._mine())
 
     def _mine(self) -> list[ColumnElement[bool]]:
         table = self._listing.table
         mine = table.c.company_id == self._context.principal.company_id
-        return [mine, *not_deleted(table), *expressions(table, self._wanted.conditions)]
+        shown = not_deleted(table, self._wanted.deleted)
+        return [mine, *shown, *expressions(table, self._wanted.conditions)]
 
 
 @strawberry.type(description="A page of a list; `nodes` is `edges { node }` without the cursors.")

@@ -5,6 +5,7 @@ from typing import Any
 
 from opsin.core.errors import InvalidInput
 from opsin.core.storable import check_json, is_storable_text
+from opsin.storage.ids import canonical_id
 
 
 def json_object(value: Any, name: str) -> dict[str, Any] | None:
@@ -31,3 +32,10 @@ def plain_texts(values: Sequence[str] | None, name: str) -> tuple[str, ...] | No
     for value in values:
         plain_text(value, name)
     return tuple(values)
+
+
+def filter_id(identity: str | None) -> str | None:
+    """The id of what is followed; one that is none matches nothing, rather than everything."""
+    if identity is None:
+        return None
+    return canonical_id(identity) or "00000000-0000-0000-0000-000000000000"

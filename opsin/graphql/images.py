@@ -7,22 +7,34 @@ import strawberry
 from strawberry.scalars import JSON
 
 from opsin.core import analyses as core_analyses
+from opsin.core import comments as core_comments
 from opsin.core import datasets as core_datasets
+from opsin.core import deletion_log, records
+from opsin.core import image_classes as core_classes
 from opsin.core import images as core
-from opsin.core import records
-from opsin.core.conditions import Condition, at_least, below, equal, has_id
 from opsin.core.errors import InvalidInput, NotFound
 from opsin.core.exports.request import ExportFormat, TargetKind
-from opsin.core.pages import Listing, Wanted
+from opsin.core.pages import Listing
 from opsin.graphql.analyses import Analysis, AnalysisFilterInput, AnalysisOrder, wanted_analyses
-from opsin.graphql.compiler.rules import Children, Computed, Parent, Reads
-from opsin.graphql.connections import DEFAULT_PAGE, Connection, Source, page_request
+from opsin.graphql.compiler.rules import Children, Computed, Entries, Parent, Reads
+from opsin.graphql.connections import DEFAULT_PAGE, Connection, Source
 from opsin.graphql.context import Context, Info
+from opsin.graphql.curation import (
+    DELETION,
+    Comment,
+    ImageClass,
+    ImageClassification,
+    ImageDeletion,
+    ImageDeletionEvent,
+    wanted_newest,
+    wanted_oldest,
+)
 from opsin.graphql.export_links import DESCRIPTION as EXPORT_DESCRIPTION
 from opsin.graphql.export_links import export_rule, export_url
-from opsin.graphql.given import plain_text
+from opsin.graphql.image_filter import ImageFilterInput, ImageOrder, wanted_images
 from opsin.graphql.nodes import Node
 from opsin.graphql.signed_links import signed_link
+from opsin.storage.curation import dataset_metadata
 from opsin.storage.tables import batches, datasets, images, subjects
 
 SUBJECTS = Listing(subjects, records.Subject, parent="dataset_id")
@@ -63,6 +75,13 @@ class Image(Node):
     notes: list[str]
     metadata: JSON
     created_at: datetime
+    uploaded_by: str | None = strawberry.field(
+        description="The name of the account or the API key; null if that is not known."
+    )
+
+    @strawberry.field(description="Null unless the image is deleted.")
+    def deletion(self) -> ImageDeletion | None:
+        return ImageDeletion.of(self.record)
 
     @strawberry.field(description="Where the file is for the next hours, without further rights.")
     def url(self, info: Info) -> str:
@@ -108,6 +127,22 @@ class Image(Node):
         source = Source(info.context, core_analyses.LISTING, wanted, self.id)
         return await Connection[Analysis].read(source, Analysis.of)
 
+    @strawberry.field(description="The classes that people have given it, oldest first.")
+    async def classifications(
+        self, info: Info, first: int = DEFAULT_PAGE, after: str | None = None
+    ) -> Connection[ImageClassification]:
+        wanted = wanted_oldest(info.context, first, after)
+        source = Source(info.context, core_classes.CLASSIFICATIONS, wanted, self.id)
+        return await Connection[ImageClassification].read(source, ImageClassification.of)
+
+    @strawberry.field(description="Oldest first.")
+    async def comments(
+        self, info: Info, first: int = DEFAULT_PAGE, after: str | None = None
+    ) -> Connection[Comment]:
+        wanted = wanted_oldest(info.context, first, after)
+        source = Source(info.context, core_comments.LISTING, wanted, self.id)
+        return await Connection[Comment].read(source, Comment.of)
+
 
 @strawberry.type(description="A named set of images.")
 class Dataset(Node):
@@ -126,9 +161,10 @@ class Dataset(Node):
         info: Info,
         first: int = DEFAULT_PAGE,
         after: str | None = None,
-        filter: "ImageFilterInput | None" = None,
+        filter: ImageFilterInput | None = None,
+        order_by: ImageOrder = ImageOrder.CREATED_ASC,
     ) -> Connection[Image]:
-        wanted = wanted_images(info.context, first, after, filter)
+        wanted = wanted_images(info.context, first, after, filter, order_by)
         source = Source(info.context, core.LISTING, wanted, self.id)
         return await Connection[Image].read(source, Image.of)
 
@@ -145,53 +181,25 @@ class Dataset(Node):
         source = Source(info.context, DATASET_ANALYSES, wanted, self.id)
         return await Connection[Analysis].read(source, Analysis.of)
 
+    @strawberry.field(description="What its images may be classified as, oldest first.")
+    async def classes(
+        self, info: Info, first: int = DEFAULT_PAGE, after: str | None = None
+    ) -> Connection[ImageClass]:
+        wanted = wanted_oldest(info.context, first, after)
+        source = Source(info.context, core_classes.LISTING, wanted, self.id)
+        return await Connection[ImageClass].read(source, ImageClass.of)
 
-@strawberry.input(name="ImageFilter", description="Every field given must hold.")
-class ImageFilterInput:
-    dataset_id: strawberry.ID | None = None
-    subject_id: strawberry.ID | None = None
-    batch_id: strawberry.ID | None = None
-    sha256: str | None = None
-    created_from: datetime | None = strawberry.field(default=None, description="Inclusive.")
-    created_before: datetime | None = strawberry.field(default=None, description="Exclusive.")
+    @strawberry.field(description="Which images were deleted and restored, newest first.")
+    async def deletions(
+        self, info: Info, first: int = DEFAULT_PAGE, after: str | None = None
+    ) -> Connection[ImageDeletionEvent]:
+        wanted = wanted_newest(info.context, first, after)
+        source = Source(info.context, deletion_log.LISTING, wanted, self.id)
+        return await Connection[ImageDeletionEvent].read(source, ImageDeletionEvent.of)
 
-    def conditions(self) -> tuple[Condition, ...]:
-        sha256 = plain_text(self.sha256, "sha256")
-        return (
-            *has_id("dataset_id", self.dataset_id),
-            *has_id("subject_id", self.subject_id),
-            *has_id("batch_id", self.batch_id),
-            *equal("sha256", sha256.lower() if sha256 is not None else None),
-            *at_least("created_at", self.created_from),
-            *below("created_at", self.created_before),
-        )
-
-
-@strawberry.input(name="DatasetFilter", description="Every field given must hold.")
-class DatasetFilterInput:
-    name: str | None = strawberry.field(default=None, description="The whole name.")
-
-    def conditions(self) -> tuple[Condition, ...]:
-        name = plain_text(self.name, "name")
-        return (*equal("name", name.strip() if name is not None else None),)
-
-
-def wanted_images(
-    context: Context,
-    first: int = DEFAULT_PAGE,
-    after: str | None = None,
-    filter: ImageFilterInput | None = None,
-) -> Wanted:
-    return Wanted(page_request(context, first, after), filter.conditions() if filter else ())
-
-
-def wanted_datasets(
-    context: Context,
-    first: int = DEFAULT_PAGE,
-    after: str | None = None,
-    filter: DatasetFilterInput | None = None,
-) -> Wanted:
-    return Wanted(page_request(context, first, after), filter.conditions() if filter else ())
+    @strawberry.field(description="What callers keep with it, by key.")
+    async def metadata(self, info: Info) -> JSON:
+        return JSON(await info.context.loaders.metadata(self.id))
 
 
 def _url(context: Context, image_id: str) -> str:
@@ -218,6 +226,11 @@ READS = {
             "subject": Parent("subject_id", "Subject"),
             "batch": Parent("batch_id", "Batch"),
             "analyses": Children(core_analyses.LISTING, "Analysis", wanted_analyses),
+            "classifications": Children(
+                core_classes.CLASSIFICATIONS, "ImageClassification", wanted_oldest
+            ),
+            "comments": Children(core_comments.LISTING, "Comment", wanted_oldest),
+            "deletion": DELETION,
         },
     ),
     "Dataset": Reads(
@@ -226,6 +239,9 @@ READS = {
             "export_url": export_rule(TargetKind.DATASET),
             "images": Children(core.LISTING, "Image", wanted_images),
             "analyses": Children(DATASET_ANALYSES, "Analysis", wanted_analyses),
+            "classes": Children(core_classes.LISTING, "ImageClass", wanted_oldest),
+            "deletions": Children(deletion_log.LISTING, "ImageDeletionEvent", wanted_newest),
+            "metadata": Entries(dataset_metadata, "dataset_id", "key", "value"),
         },
     ),
 }

@@ -9,7 +9,8 @@ from strawberry.dataloader import DataLoader
 
 from opsin.core.access import Principal
 from opsin.core.collections.collections import read_label_counts
-from opsin.core.conditions import Condition, expressions
+from opsin.core.conditions import expressions
+from opsin.core.metadata import read_metadata
 from opsin.core.pages import Listing, Page, PageRequest, Wanted, read_pages, read_totals
 from opsin.core.records import columns_of, to_record
 from opsin.core.similarity.embeddings import read_vectors
@@ -32,7 +33,7 @@ class Loaders:
         """One page of a parent's children."""
 
         async def load(parents: list[str]) -> list[Page[Any]]:
-            conditions = self._listed(listing, expressions(listing.table, wanted.conditions))
+            conditions = self._listed(listing, wanted)
             async with self._database.read() as connection:
                 pages = await read_pages(connection, listing, parents, conditions, wanted.request)
             return [pages[parent] for parent in parents]
@@ -41,18 +42,16 @@ class Loaders:
         page: Page[Any] = await self._load(key, load, parent_id)
         return page
 
-    async def total(
-        self, listing: Listing[Any], parent_id: str, conditions: tuple[Condition, ...]
-    ) -> int:
+    async def total(self, listing: Listing[Any], parent_id: str, wanted: Wanted) -> int:
         """How many children a parent has."""
 
         async def load(parents: list[str]) -> list[int]:
-            mine = self._listed(listing, expressions(listing.table, conditions))
+            mine = self._listed(listing, wanted)
             async with self._database.read() as connection:
                 totals = await read_totals(connection, listing, parents, mine)
             return [totals[parent] for parent in parents]
 
-        key = ("total", listing.table.name, listing.parent, conditions)
+        key = ("total", listing.table.name, listing.parent, wanted.conditions, wanted.deleted)
         return int(await self._load(key, load, parent_id))
 
     async def by_id(self, listing: Listing[Any], identity: str) -> Any | None:
@@ -86,6 +85,17 @@ class Loaders:
         vector: tuple[float, ...] | None = await self._load("vector", load, analysis_id)
         return vector
 
+    async def metadata(self, dataset_id: str) -> dict[str, Any]:
+        """What is kept with a dataset, by key."""
+
+        async def load(ids: list[str]) -> list[dict[str, Any]]:
+            async with self._database.read() as connection:
+                found = await read_metadata(connection, self._principal.company_id, ids)
+            return [found[identity] for identity in ids]
+
+        metadata: dict[str, Any] = await self._load("metadata", load, dataset_id)
+        return metadata
+
     async def labels(self, collection_id: str) -> dict[str, int]:
         """The labels of a collection with the number of their members."""
 
@@ -107,10 +117,9 @@ class Loaders:
         # graphql-core cancels the fields beside one that fails; others may wait for the same row.
         return await asyncio.shield(self._loader(key, load).load(identity))
 
-    def _listed(
-        self, listing: Listing[Any], conditions: Sequence[ColumnElement[bool]]
-    ) -> list[ColumnElement[bool]]:
-        return [*self._mine(listing, conditions), *not_deleted(listing.table)]
+    def _listed(self, listing: Listing[Any], wanted: Wanted) -> list[ColumnElement[bool]]:
+        conditions = expressions(listing.table, wanted.conditions)
+        return [*self._mine(listing, conditions), *not_deleted(listing.table, wanted.deleted)]
 
     def _loader(self, key: Hashable, load: Callable[[list[str]], Any]) -> DataLoader[str, Any]:
         if key not in self._loaders:

@@ -141,14 +141,14 @@ class Mutation:
 
     @strawberry.mutation(description="Store a picture sent with this request.")
     async def upload_image(self, info: Info, input: UploadImageInput) -> Image:
-        new = _new_image(input, input.filename or input.file.filename or "")
+        new = _new_image(info, input, input.filename or input.file.filename or "")
         made = await info.context.use_cases.images.add(info.context.principal, new, input.file.file)
         return Image.of(made)
 
     @strawberry.mutation(description="Store a picture from a public address or from base64 text.")
     async def import_image(self, info: Info, input: ImportImageInput) -> Image:
         images = info.context.use_cases.images
-        new = _new_image(input, input.filename or "")
+        new = _new_image(info, input, input.filename or "")
         if input.url is not None and input.base64 is None:
             made = await images.import_url(info.context.principal, new, input.url)
         elif input.base64 is not None and input.url is None:
@@ -157,7 +157,7 @@ class Mutation:
             raise InvalidInput("Give exactly one of url and base64")
         return Image.of(made)
 
-    @strawberry.mutation(description="Delete an image with its analyses and annotations.")
+    @strawberry.mutation(description="Delete an image for good, with its analyses and annotations.")
     async def delete_image(self, info: Info, id: strawberry.ID) -> DeletePayload:
         deleted = await info.context.use_cases.images.delete(info.context.principal, id)
         return DeletePayload(deleted_id=strawberry.ID(deleted))
@@ -232,11 +232,12 @@ class Mutation:
         return ApiKey.of(await info.context.use_cases.access.revoke_key(info.context.principal, id))
 
 
-def _new_image(input: UploadImageInput | ImportImageInput, filename: str) -> NewImage:
+def _new_image(info: Info, input: UploadImageInput | ImportImageInput, filename: str) -> NewImage:
     return NewImage(
         dataset_id=input.dataset_id,
         filename=filename,
         subject_id=input.subject_id,
         batch_id=input.batch_id,
         metadata=json_object(input.metadata, "metadata") or {},
+        uploaded_by=info.context.principal.name[:320],
     )

@@ -116,6 +116,10 @@ class Operation:
         reasons = self._reasons(info.context.use_cases)
         return next(reason for reason in reasons.values() if reason is not None)
 
+    @strawberry.field(description="Whether `imagesLike` finds images by words with it.")
+    def embeds_text(self, info: Info) -> bool:
+        return self.name in info.context.use_cases.host.text_embedders
+
     @strawberry.field(description="Availability for each target.")
     def availability(self, info: Info) -> list[TargetAvailability]:
         return [

@@ -14,25 +14,28 @@ from opsin.core import images as core_images
 from opsin.core.collections import collections as core_collections
 from opsin.core.collections.collections import plain_key
 from opsin.core.pages import Listing
-from opsin.core.soft_deletion import is_deleted
-from opsin.graphql import analyses, annotations, collections, images
+from opsin.core.soft_deletion import DeletedRows, is_shown
+from opsin.graphql import analyses, annotations, collections, curation, images
 from opsin.graphql.analyses import Analysis, AnalysisFilterInput, AnalysisOrder, wanted_analyses
 from opsin.graphql.annotations import Annotation, Artifact
 from opsin.graphql.collections import Classifier, Collection, CollectionMember, wanted_collections
 from opsin.graphql.compiler.rules import AnyOne, Children, LogEnd, One, Rules
 from opsin.graphql.connections import DEFAULT_PAGE, Connection, Source
 from opsin.graphql.context import Info
+from opsin.graphql.image_filter import (
+    DatasetFilterInput,
+    ImageFilterInput,
+    ImageOrder,
+    wanted_datasets,
+    wanted_images,
+)
 from opsin.graphql.images import (
     BATCHES,
     SUBJECTS,
     Batch,
     Dataset,
-    DatasetFilterInput,
     Image,
-    ImageFilterInput,
     Subject,
-    wanted_datasets,
-    wanted_images,
 )
 from opsin.graphql.nodes import Node, Shown
 from opsin.graphql.operations import Operation, Plugin, list_plugins
@@ -50,6 +53,7 @@ _NODES: dict[str, tuple[Listing[Any], Any]] = {
     "Collection": (core_collections.LISTING, Collection),
     "CollectionMember": (core_collections.MEMBERS, CollectionMember),
     "Classifier": (core_collections.CLASSIFIERS, Classifier),
+    **curation.NODES,
 }
 
 
@@ -125,8 +129,13 @@ class Query:
         return await Connection[Dataset].read(source, Dataset.of)
 
     @strawberry.field
-    async def image(self, info: Info, id: strawberry.ID) -> Image | None:
-        return await _find(info, core_images.LISTING, Image, id)
+    async def image(
+        self,
+        info: Info,
+        id: strawberry.ID,
+        deleted: DeletedRows = DeletedRows.EXCLUDED,
+    ) -> Image | None:
+        return await _find(info, core_images.LISTING, Image, id, deleted)
 
     @strawberry.field
     async def images(
@@ -135,8 +144,9 @@ class Query:
         first: int = DEFAULT_PAGE,
         after: str | None = None,
         filter: ImageFilterInput | None = None,
+        order_by: ImageOrder = ImageOrder.CREATED_ASC,
     ) -> Connection[Image]:
-        wanted = wanted_images(info.context, first, after, filter)
+        wanted = wanted_images(info.context, first, after, filter, order_by)
         return await Connection[Image].read(
             Source(info.context, core_images.LISTING, wanted), Image.of
         )
@@ -159,10 +169,16 @@ class Query:
         return await Connection[Analysis].read(source, Analysis.of)
 
 
-async def _find(info: Info, listing: Listing[Any], kind: Any, identity: str) -> Any | None:
+async def _find(
+    info: Info,
+    listing: Listing[Any],
+    kind: Any,
+    identity: str,
+    deleted: DeletedRows = DeletedRows.EXCLUDED,
+) -> Any | None:
     found = canonical_id(identity)
     record = await info.context.loaders.by_id(listing, found) if found else None
-    if record is None or is_deleted(listing.table, record):
+    if record is None or not is_shown(listing.table, record, deleted):
         return None
     return kind.of(record)
 
@@ -182,7 +198,13 @@ async def _kind_of(info: Info, identity: str) -> str | None:
 
 
 RULES = Rules(
-    types={**images.READS, **analyses.READS, **annotations.READS, **collections.READS},
+    types={
+        **images.READS,
+        **analyses.READS,
+        **annotations.READS,
+        **collections.READS,
+        **curation.READS,
+    },
     roots={
         "event_cursor": LogEnd(),
         "node": AnyOne(),

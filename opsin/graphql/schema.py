@@ -13,6 +13,9 @@ from opsin.graphql import (
     collection_changes,
     collections,
     connections,
+    curation,
+    curation_changes,
+    image_filter,
     images,
     mutations,
     nodes,
@@ -21,6 +24,7 @@ from opsin.graphql import (
     results,
     similar,
     subscriptions,
+    webhooks,
 )
 from opsin.graphql.analyze import analysis_mutations
 from opsin.graphql.annotation_variables import AnnotationVariables
@@ -28,6 +32,7 @@ from opsin.graphql.annotations import Annotation, Artifact
 from opsin.graphql.collection_changes import CollectionMutation
 from opsin.graphql.collections import CollectionQuery
 from opsin.graphql.compiler.extension import CompiledReads
+from opsin.graphql.curation_changes import CurationMutation
 from opsin.graphql.execution import OpsinSchema
 from opsin.graphql.images import Batch, Dataset, Image, Subject
 from opsin.graphql.inputs import OPERATION_INPUT, Inputs
@@ -42,6 +47,7 @@ from opsin.graphql.scalars import NAMES, configuration
 from opsin.graphql.similar import SimilarQuery
 from opsin.graphql.subscriptions import Subscription
 from opsin.graphql.trusted_documents import DocumentGate, TrustedDocuments
+from opsin.graphql.webhooks import WebhookMutation, WebhookQuery
 
 _MODULES = (
     analyses,
@@ -50,11 +56,15 @@ _MODULES = (
     collection_changes,
     collections,
     connections,
+    curation,
+    curation_changes,
+    image_filter,
     images,
     mutations,
     operations,
     queries,
     similar,
+    webhooks,
 )
 _DYNAMIC = frozenset(
     {"AnalyzeInput", "AnalyzeImageInput", "Mutation", OPERATION_INPUT, RESULT_UNION, "TaskInput"}
@@ -88,7 +98,14 @@ def build_schema(
     """
     operation_input = Inputs(reserved_type_names() | result_type_names(host)).one_of(host)
     analysis_mutation = analysis_mutations(host, operation_input)
-    mutation = merge_types("Mutation", (Mutation, analysis_mutation, CollectionMutation))
+    mutations_of = (
+        Mutation,
+        analysis_mutation,
+        CollectionMutation,
+        CurationMutation,
+        WebhookMutation,
+    )
+    mutation = merge_types("Mutation", mutations_of)
     documents, row_limit = Documents(), RowLimit(rows=limits.rows, page=limits.page)
     trusted = trusted or TrustedDocuments()
     schema = OpsinSchema(
@@ -97,7 +114,7 @@ def build_schema(
         row_limit,
         KnownExecution(documents, row_limit),
         compiled=compiled,
-        query=merge_types("Query", (Query, CollectionQuery, SimilarQuery)),
+        query=merge_types("Query", (Query, CollectionQuery, SimilarQuery, WebhookQuery)),
         mutation=mutation,
         subscription=Subscription,
         types=[Dataset, Image, Annotation, Artifact, Subject, Batch],

@@ -35,6 +35,7 @@ from opsin.graphql.compiler.compiler import Compiler
 from opsin.graphql.compiler.events import EventReader
 from opsin.graphql.compiler.rules import NotCompiled
 from opsin.graphql.context import Context
+from opsin.graphql.curation import PERSONAL_FIELD
 from opsin.graphql.errors import public_error
 from opsin.graphql.subscriptions import AnalysisEvent, wanted_events, with_analyses
 from opsin.graphql.wire import encode_json
@@ -173,7 +174,7 @@ class SharedEvents:
                 for name in sorted(_shaping_variables(document, executor.operation))
                 if name in variables
             }
-            key = (text, operation_name, orjson.dumps(shaping), _rights(context))
+            key = (text, operation_name, orjson.dumps(shaping), _rights(context, text))
         except (GraphQLError, TypeError):  # the ordinary way tells the caller
             return None
         selection = self._selections.get(key)
@@ -242,9 +243,10 @@ def _key(event: Event) -> tuple[int, str]:
     return event.sequence, event.kind  # RESYNC has the position of another event
 
 
-def _rights(context: Context) -> tuple[object, ...]:
+def _rights(context: Context, document: str) -> tuple[object, ...]:
     """Callers who are equal in this see the same of an event of their company."""
-    return context.principal.company_id, context.base_url, context.max_page
+    person = context.principal.identity if PERSONAL_FIELD in document else None
+    return context.principal.company_id, context.base_url, context.max_page, person
 
 
 def _shaping_variables(

@@ -12,9 +12,10 @@ from opsin.core.lifecycle import AnalysisStatus
 from opsin.core.patience import patiently
 from opsin.graphql.analyses import Analysis
 from opsin.graphql.context import Context, Info
+from opsin.graphql.given import filter_id
+from opsin.graphql.image_events import ImageSubscription
 from opsin.graphql.scalars import Cursor
 from opsin.storage.event_log import Event, EventFilter
-from opsin.storage.ids import canonical_id
 
 
 @strawberry.enum(description="What happened to an analysis.")
@@ -26,6 +27,9 @@ class AnalysisEventKind(Enum):
     FAILED = "analysis.failed"
     CANCELLED = "analysis.cancelled"
     ANNOTATED = "analysis.annotated"
+    ARTIFACT_STORED = strawberry.enum_value(
+        "analysis.artifact_stored", description="A file that a pipeline sent has come."
+    )
     RESYNC = strawberry.enum_value(
         RESYNC,
         description=(
@@ -48,6 +52,9 @@ class AnalysisEvent:
     text: str | None = strawberry.field(
         description="With PROGRESS: what the operation has written so far, all of it."
     )
+    artifact_name: str | None = strawberry.field(
+        description="With ARTIFACT_STORED: the name of the file."
+    )
     occurred_at: datetime
     analysis_id: strawberry.ID | None = strawberry.field(description="Null only with RESYNC.")
     analysis: Analysis | None = strawberry.field(
@@ -60,8 +67,9 @@ class AnalysisEvent:
         return cls(
             cursor=Cursor(event.sequence),
             kind=AnalysisEventKind(event.kind),
-            status=None if is_resync else AnalysisStatus(event.data["status"]),
+            status=AnalysisStatus(event.data["status"]) if "status" in event.data else None,
             text=event.data.get("text"),
+            artifact_name=event.data.get("name"),
             occurred_at=event.created_at,
             analysis_id=None if is_resync else strawberry.ID(event.analysis_id or ""),
             analysis=analysis,
@@ -69,7 +77,7 @@ class AnalysisEvent:
 
 
 @strawberry.type
-class Subscription:
+class Subscription(ImageSubscription):
     @strawberry.subscription(
         description="Events past `after`, then live ones; without `after` only live ones."
     )
@@ -101,9 +109,9 @@ def wanted_events(
     return EventFilter(
         context.principal.company_id,
         kinds=_KINDS,
-        dataset_id=_filter_id(dataset_id),
-        image_id=_filter_id(image_id),
-        analysis_id=_filter_id(analysis_id),
+        dataset_id=filter_id(dataset_id),
+        image_id=filter_id(image_id),
+        analysis_id=filter_id(analysis_id),
     )
 
 
@@ -113,10 +121,3 @@ async def with_analyses(context: Context, events: Sequence[Event]) -> list[Analy
     found = await context.use_cases.analyses.find_many(context.principal, sorted(ids))
     analyses = {identity: Analysis.of(record) for identity, record in found.items()}
     return [AnalysisEvent.of(event, analyses.get(event.analysis_id or "")) for event in events]
-
-
-def _filter_id(identity: str | None) -> str | None:
-    """An id that is none matches no event, rather than every event."""
-    if identity is None:
-        return None
-    return canonical_id(identity) or "00000000-0000-0000-0000-000000000000"

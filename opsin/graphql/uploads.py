@@ -2,6 +2,7 @@
 
 import strawberry
 
+from opsin.core.uploads import ExpectedFile
 from opsin.graphql.context import Info
 from opsin.graphql.given import plain_text
 
@@ -29,7 +30,9 @@ class PresignedArtifact:
 async def presign_artifacts(info: Info, input: PresignArtifactsInput) -> list[PresignedArtifact]:
     """An address for each file."""
     wanted = [
-        (plain_text(one.name, "name") or "", plain_text(one.content_type, "contentType") or "")
+        ExpectedFile(
+            plain_text(one.name, "name") or "", plain_text(one.content_type, "contentType") or ""
+        )
         for one in input.artifacts
     ]
     made = await info.context.use_cases.uploads.presign(

@@ -1,8 +1,12 @@
 """Tables of what people and pipelines keep around images: members, labels, comments, uploads."""
 
+from typing import Any
+
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Column,
+    Dialect,
     ForeignKey,
     Index,
     Integer,
@@ -10,10 +14,29 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
 )
 
-from opsin.storage.tables import Id, Json, UtcDateTime, metadata
+from opsin.storage.json_text import dump_json, load_json
+from opsin.storage.tables import Id, UtcDateTime, metadata
+
+
+class _JsonText(TypeDecorator[Any]):
+    """JSON as text, None as NULL."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else dump_json(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else load_json(value)
+
+
+# SQLite makes a rounded number of a JSON text that is one, unless the column's type says text.
+AnyJson = JSON(none_as_null=True).with_variant(_JsonText(), "sqlite")
 
 
 def _id() -> Column[str]:
@@ -76,6 +99,7 @@ image_classifications = Table(
     _reference("image_id", "images"),
     _reference("class_id", "image_classes"),
     Column("created_by", Id, nullable=False),
+    Column("created_by_name", String(320), nullable=True),
     Column("created_at", UtcDateTime, nullable=False),
     Index(None, "image_id", "id"),
     Index(None, "class_id"),
@@ -104,7 +128,7 @@ dataset_metadata = Table(
     _reference("company_id", "companies"),
     _reference("dataset_id", "datasets"),
     Column("key", String(255), nullable=False),
-    Column("value", Json, nullable=True),
+    Column("value", AnyJson, nullable=True),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=True),
     UniqueConstraint("dataset_id", "key"),

@@ -19,6 +19,7 @@ from opsin.storage.event_log import NewEvent, append_events
 from opsin.storage.json_text import dump_json, load_json
 from opsin.storage.notifications import Notifications
 from opsin.storage.reader import PostgresReader, Reader, SqliteReader
+from opsin.storage.substring import CARRIES, carries
 
 _SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -230,6 +231,7 @@ def _set_pragmas(connection: Any, _record: Any) -> None:
     for pragma in _SQLITE_PRAGMAS:
         cursor.execute(pragma)
     cursor.close()
+    connection.create_function(CARRIES, 3, carries, deterministic=True)
 
 
 @contextmanager

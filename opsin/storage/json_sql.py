@@ -13,6 +13,14 @@ from typing import Any, Protocol
 
 import orjson
 
+from opsin.storage.substring import (
+    Substring,
+    postgresql_carries,
+    postgresql_contains,
+    sqlite_carries,
+    sqlite_contains,
+)
+
 UNUSUAL = "\x1d"
 """Stands where a value is none that the schema allows; the whole text is then of no use."""
 HOLE = "\x1f"
@@ -30,6 +38,9 @@ class JsonSql(Protocol):
 
     def text(self, value: str) -> str:
         """Any text, as a JSON string."""
+
+    def text_or_null(self, value: str) -> str:
+        """Any text as a JSON string, null for NULL."""
 
     def moment(self, value: str) -> str:
         """A time, as `datetime.isoformat(timespec="microseconds")` writes it in UTC, unquoted."""
@@ -73,6 +84,12 @@ class JsonSql(Protocol):
     def among(self, value: str, parameter: str, kind: str = "text") -> str:
         """Whether the value is in a list given as one parameter; `kind` is `text` or `uuid`."""
 
+    def contains(self, column: str, pattern: str) -> str:
+        """Whether a text has the Substring that is given as a parameter; NULL has none."""
+
+    def carries(self, column: str, whole: str, key: str, regex: str) -> str:
+        """Whether a value of a JSON object has a text: `carries`, after a look for a Substring."""
+
     def parameter(self, value: Any) -> Any:
         """A value as the driver takes it."""
 
@@ -85,6 +102,9 @@ class PostgresJson:
 
     def text(self, value: str) -> str:
         return f"to_json({value})::text"
+
+    def text_or_null(self, value: str) -> str:
+        return f"coalesce(to_json({value})::text,'null')"
 
     def moment(self, value: str) -> str:
         return f"to_char({value} AT TIME ZONE 'UTC','YYYY-MM-DD\"T\"HH24:MI:SS.US\"+00:00\"')"
@@ -131,8 +151,14 @@ class PostgresJson:
     def among(self, value: str, parameter: str, kind: str = "text") -> str:
         return f"{value}=ANY({parameter}::{kind}[])"
 
+    def contains(self, column: str, pattern: str) -> str:
+        return postgresql_contains(column, pattern)
+
+    def carries(self, column: str, whole: str, key: str, regex: str) -> str:
+        return postgresql_carries(column, whole, key, regex)
+
     def parameter(self, value: Any) -> Any:
-        return value
+        return value.regex if isinstance(value, Substring) else value
 
 
 class SqliteJson:
@@ -143,6 +169,9 @@ class SqliteJson:
 
     def text(self, value: str) -> str:
         return f"nullif(json_quote({value}),'null')"  # a text is quoted, also that one
+
+    def text_or_null(self, value: str) -> str:
+        return f"json_quote({value})"
 
     def moment(self, value: str) -> str:
         # Stored as 2026-01-31 12:00:00.000000, in UTC.
@@ -192,7 +221,15 @@ class SqliteJson:
     def among(self, value: str, parameter: str, kind: str = "text") -> str:
         return f"{value} IN (SELECT value FROM json_each({parameter}))"
 
+    def contains(self, column: str, pattern: str) -> str:
+        return sqlite_contains(column, pattern)
+
+    def carries(self, column: str, whole: str, key: str, regex: str) -> str:
+        return sqlite_carries(column, whole, key, regex)
+
     def parameter(self, value: Any) -> Any:
+        if isinstance(value, Substring):
+            return value.glob
         if isinstance(value, datetime):
             return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
         return orjson.dumps(value).decode() if isinstance(value, list) else value

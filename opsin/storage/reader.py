@@ -145,7 +145,8 @@ class PostgresReader:
     async def _fetch(self, method: str, statement: str, parameters: Sequence[Any]) -> Any:
         connection = self._idle.pop() if self._idle else await self._connect()
         try:
-            found = await getattr(connection, method)(statement, *parameters)
+            given = [self.sql.parameter(one) for one in parameters]
+            found = await getattr(connection, method)(statement, *given)
         except BaseException:
             # Also when whoever asked has gone: what the connection still does is not waited for.
             connection.terminate()

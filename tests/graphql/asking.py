@@ -28,6 +28,8 @@ CREATE_COLLECTION = """mutation($key: String!, $operation: String!) {
   createCollection(input: {key: $key, inputs: [{operation: $operation}]}) { id } }"""
 ADD_MEMBERS = """mutation($input: AddCollectionMembersInput!) {
   addCollectionMembers(input: $input) { addedCount } }"""
+SOFT_DELETE = """mutation($id: ID!) {
+  softDeleteImage(input: {imageId: $id, reason: "it is out of focus"}) { id } }"""
 NO_SUCH_ID = "01890000-0000-7000-8000-000000000000"
 
 
@@ -69,6 +71,36 @@ async def queued(live: LiveServer, image_id: str | None = None) -> str:
     task = {"operation": "detect_bounding_box", "params": {"target": "prominent_face"}}
     given = {"imageId": image_id or await image(live), "tasks": [task]}
     return str((await live.data(ANALYZE, input=given))["analyze"][0]["id"])
+
+
+async def image_class(live: LiveServer, dataset_id: str, name: str = "fin") -> str:
+    made = await live.data(
+        """mutation($dataset: ID!, $name: String!) {
+          createImageClass(input: {datasetId: $dataset, name: $name}) { id } }""",
+        dataset=dataset_id,
+        name=name,
+    )
+    return str(made["createImageClass"]["id"])
+
+
+async def classification(live: LiveServer, image_id: str, class_id: str) -> str:
+    """That an image has a class."""
+    made = await live.data(
+        """mutation($image: ID!, $class: ID!) {
+          classifyImage(input: {imageId: $image, classId: $class}) { id } }""",
+        **{"image": image_id, "class": class_id},
+    )
+    return str(made["classifyImage"]["id"])
+
+
+async def comment(live: LiveServer, image_id: str, text: str = "a fin") -> str:
+    made = await live.data(
+        """mutation($image: ID!, $text: String!) {
+          createComment(input: {imageId: $image, text: $text}) { id } }""",
+        image=image_id,
+        text=text,
+    )
+    return str(made["createComment"]["id"])
 
 
 def codes(answer: dict[str, Any]) -> list[str]:

@@ -7,6 +7,8 @@ from tests.pictures import solid_png
 
 NOT_FOUND = "NOT_FOUND"
 FINGERPRINT = "c" * 64
+RECEIVER = "http://127.0.0.1:9/"
+"""Nobody listens there, and it is allowed to be sent to."""
 
 
 class Row(NamedTuple):
@@ -61,6 +63,8 @@ QUERIES = {
         "Collection",
     ),
     "collections": Row("{ collections { nodes { id } } }", "Collection"),
+    "webhook": Row('{ webhook(id: "%(Webhook)s") { id deliveries { nodes { id } } } }', "Delivery"),
+    "webhooks": Row("{ webhooks { nodes { id dataset { id } } } }", "Webhook"),
 }
 MUTATIONS = {
     "createDataset": Row('mutation { createDataset(input: {name: "x"}) { name } }'),
@@ -145,6 +149,83 @@ MUTATIONS = {
     "deleteCollection": Row(
         'mutation { deleteCollection(key: "%(Made)s") { deletedId } }', None, NOT_FOUND
     ),
+    "createWebhook": Row(
+        f"""mutation {{ createWebhook(input: {{datasetId: "%(Dataset)s", url: "{RECEIVER}",
+          events: [WEBHOOK_PAUSED]}}) {{ webhook {{ dataset {{ id }} }} }} }}""",
+        "Dataset",
+        NOT_FOUND,
+    ),
+    "updateWebhook": Row(
+        'mutation { updateWebhook(input: {id: "%(Webhook)s", description: "x"}) { id } }',
+        "Webhook",
+        NOT_FOUND,
+    ),
+    "rotateWebhookSecret": Row(
+        'mutation { rotateWebhookSecret(id: "%(Webhook)s") { webhook { id } } }',
+        "Webhook",
+        NOT_FOUND,
+    ),
+    "testWebhook": Row(
+        'mutation { testWebhook(id: "%(Webhook)s") { delivered error } }', None, NOT_FOUND
+    ),
+    "redeliver": Row('mutation { redeliver(id: "%(Delivery)s") { id } }', "Delivery", NOT_FOUND),
+    "deleteWebhook": Row(
+        'mutation { deleteWebhook(id: "%(Made)s") { deletedId } }', "Made", NOT_FOUND
+    ),
+    "createImageClass": Row(
+        """mutation { createImageClass(input: {datasetId: "%(Dataset)s", name: "x"}) { name } }""",
+        None,
+        NOT_FOUND,
+    ),
+    "updateImageClass": Row(
+        'mutation { updateImageClass(input: {id: "%(ImageClass)s", name: "fluke"}) { id } }',
+        "ImageClass",
+        NOT_FOUND,
+    ),
+    "deleteImageClass": Row(
+        'mutation { deleteImageClass(id: "%(Made)s") { deletedId } }', "Made", NOT_FOUND
+    ),
+    "classifyImage": Row(
+        """mutation { classifyImage(input: {imageId: "%(Image)s", classId: "%(ImageClass)s"}) {
+          imageClass { id } } }""",
+        "ImageClass",
+        NOT_FOUND,
+    ),
+    "declassifyImage": Row(
+        'mutation { declassifyImage(id: "%(Made)s") { deletedId } }', "Made", NOT_FOUND
+    ),
+    "createComment": Row(
+        'mutation { createComment(input: {imageId: "%(Image)s", text: "x"}) { author } }',
+        None,
+        NOT_FOUND,
+    ),
+    "updateComment": Row(
+        'mutation { updateComment(input: {id: "%(Comment)s", text: "x"}) { id } }',
+        "Comment",
+        NOT_FOUND,
+    ),
+    "deleteComment": Row(
+        'mutation { deleteComment(id: "%(Made)s") { deletedId } }', "Made", NOT_FOUND
+    ),
+    "setMetadata": Row(
+        """mutation { setMetadata(input: {imageId: "%(Image)s", entries: {a: 1}}) {
+          image { id } dataset { id } } }""",
+        "Image",
+        NOT_FOUND,
+    ),
+    "removeMetadata": Row(
+        """mutation { removeMetadata(input: {datasetId: "%(Dataset)s", keys: ["kept"]}) {
+          dataset { id } image { id } } }""",
+        "Dataset",
+        NOT_FOUND,
+    ),
+    "softDeleteImage": Row(
+        """mutation { softDeleteImage(input: {imageId: "%(Made)s", reason: "out of focus"}) {
+          id deletion { reason } } }""",
+        "Made",
+        NOT_FOUND,
+    ),
+    "restoreImage": Row('mutation { restoreImage(id: "%(Made)s") { id } }', "Made", NOT_FOUND),
     "deleteImage": Row('mutation { deleteImage(id: "%(Made)s") { deletedId } }', "Made", NOT_FOUND),
 }
 """In an order in which earlier rows leave something to change for later ones."""

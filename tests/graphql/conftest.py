@@ -25,7 +25,12 @@ def module_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settin
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("OPSIN_")]:
             patch.delenv(name)
-        yield Settings(data_dir=tmp_path_factory.mktemp("house"), worker=False, poll_seconds=0.05)
+        yield Settings(
+            data_dir=tmp_path_factory.mktemp("house"),
+            worker=False,
+            webhooks=False,
+            poll_seconds=0.05,
+        )
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

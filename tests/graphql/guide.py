@@ -30,6 +30,7 @@ _REMEMBERED = {
     "Later": {"analysis": "analyze.0.id"},
     "FirstPage": {"after": "dataset.analyses.pageInfo.endCursor"},
     "Import": {"small": "importImage.id"},
+    "Label": {"class": "createImageClass.id"},
     "Create": {"analysis": "createAnalysis.id"},
     "Salient": {"analysis": "analyze.0.id"},
 }

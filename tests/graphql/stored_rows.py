@@ -9,6 +9,7 @@ from opsin.core.records import Analysis
 from opsin.storage.database import Database
 from opsin.storage.ids import new_id
 from opsin.storage.tables import analyses, artifacts, batches, subjects
+from opsin.storage.webhooks import webhook_deliveries
 from tests.core.stored_vectors import Place, add_images, add_vectors
 
 
@@ -53,6 +54,27 @@ async def add_twin(database: Database, company_id: str, dataset_id: str, image_i
             .values(result=hashes, result_type="PerceptualHash")
         )
     return twin
+
+
+async def add_delivery(database: Database, company_id: str, webhook_id: str) -> str:
+    """An event that was given up."""
+    values = _values(company_id)
+    now = values["created_at"]
+    more = {
+        "webhook_id": webhook_id,
+        "sequence": 1,
+        "kind": "image.created",
+        "status": "FAILED",
+        "attempt_count": 1,
+        "tries": 1,
+        "due_since": now,
+        "in_place": False,
+        "attempts": [],
+        "updated_at": now,
+    }
+    async with database.write() as transaction:
+        await transaction.connection.execute(insert(webhook_deliveries).values(values | more))
+    return str(values["id"])
 
 
 def _values(company_id: str) -> dict[str, object]:

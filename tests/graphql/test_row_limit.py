@@ -65,6 +65,10 @@ def rows_of(schema: GraphQLSchema, query: str, **variables: Any) -> int:
         (NESTED, {"images": 1000}, 1000 + 1000 * 20 + 1000 * 20 * 10),
         (NESTED, {"images": 2, "analyses": 3}, 2 + 2 * 3 + 2 * 3 * 10),
         ("{ analyses(first: 3) { nodes { artifacts { id } } } }", {}, 3 + 3 * UNPAGED),
+        ("""{ images(first: 3) { nodes { comments(first: 4) { nodes { id } } deletion { reason }
+            classifications { nodes { imageClass { name } } } } } }""", {}, 3 + 3 * 4 + 3 * 50),
+        ("""{ datasets(first: 2) { nodes { metadata classes(first: 5) { nodes { id } }
+            deletions(first: 7) { totalCount } } } }""", {}, 2 + 2 * 5),
         ("{ operations { name } }", {}, UNPAGED),
         ("""{ similarImages(imageId: 1, operation: "o", first: 9) { image {
             analyses(first: 2) { nodes { id } } } } }""", {}, 9 + 18),

@@ -14,11 +14,24 @@ from opsin.settings import Settings
 from tests.conftest import LiveServer
 from tests.graphql import asking
 from tests.graphql.asking import codes
-from tests.graphql.callers import FINGERPRINT, MUTATIONS, QUERIES, ROWS, SUBSCRIPTION
+from tests.graphql.callers import (
+    FINGERPRINT,
+    MUTATIONS,
+    QUERIES,
+    RECEIVER,
+    ROWS,
+    SUBSCRIPTION,
+)
 from tests.graphql.conftest import KeyServer, key_server
 from tests.graphql.print_schema import built_in_schema
 from tests.graphql.sockets import started_socket
-from tests.graphql.stored_rows import add_artifact, add_batch, add_subject, add_twin
+from tests.graphql.stored_rows import (
+    add_artifact,
+    add_batch,
+    add_delivery,
+    add_subject,
+    add_twin,
+)
 from tests.pictures import solid_png
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -34,6 +47,10 @@ NODE_TYPES = (
     "Collection",
     "CollectionMember",
     "Classifier",
+    "ImageClass",
+    "ImageClassification",
+    "Comment",
+    "ImageDeletionEvent",
 )
 
 
@@ -48,7 +65,11 @@ class House(NamedTuple):
 async def house(
     module_settings: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[House]:
-    settings = module_settings.model_copy(update={"data_dir": tmp_path_factory.mktemp("tenants")})
+    changes = {
+        "data_dir": tmp_path_factory.mktemp("tenants"),
+        "webhook_allow": ("127.0.0.1:9",),
+    }
+    settings = module_settings.model_copy(update=changes)
     async with key_server(settings) as keys:
         yield House(keys, await _things(keys))
 
@@ -70,11 +91,37 @@ async def _things(keys: KeyServer) -> dict[str, str]:
         found = await live.data(nodes, id=ids["Analysis"])
         ids["Annotation"] = found["analysis"]["annotations"]["nodes"][0]["id"]
         ids |= await _collection(live)
+        ids |= await _curated(live, ids)
+        ids["Webhook"] = await _webhook(live)
     analysis = await parts.use_cases.analyses.find(owner, ids["Analysis"])
     assert analysis is not None
     ids["Artifact"] = await add_artifact(database, analysis)
+    ids["Delivery"] = await add_delivery(database, company, ids["Webhook"])
     ids["Twin"] = await add_twin(database, company, ids["Dataset"], ids["Image"])
     return ids | {"ApiKey": owner.key_id or ""}
+
+
+async def _webhook(live: LiveServer) -> str:
+    query = """mutation($url: String!) {
+      createWebhook(input: {url: $url, events: [WEBHOOK_PAUSED]}) { webhook { id } } }"""
+    return str((await live.data(query, url=RECEIVER))["createWebhook"]["webhook"]["id"])
+
+
+async def _curated(live: LiveServer, ids: dict[str, str]) -> dict[str, str]:
+    """What people have added: a class, a comment, metadata, a deletion."""
+    gone = await asking.image(live, ids["Dataset"])
+    await live.data(asking.SOFT_DELETE, id=gone)
+    query = """query($id: ID!) { dataset(id: $id) { deletions { nodes { id } } } }"""
+    found = (await live.data(query, id=ids["Dataset"]))["dataset"]
+    entries = "mutation($id: ID!) { setMetadata(input: {datasetId: $id, entries: {kept: 1}}) {"
+    await live.data(f"{entries} dataset {{ id }} }} }}", id=ids["Dataset"])
+    label = await asking.image_class(live, ids["Dataset"])
+    return {
+        "ImageDeletionEvent": found["deletions"]["nodes"][0]["id"],
+        "ImageClass": label,
+        "ImageClassification": await asking.classification(live, ids["Image"], label),
+        "Comment": await asking.comment(live, ids["Image"]),
+    }
 
 
 async def _collection(live: LiveServer) -> dict[str, str]:
@@ -103,7 +150,7 @@ async def test_every_root_field_has_a_row() -> None:
     assert schema.query_type and schema.mutation_type and schema.subscription_type
     assert set(schema.query_type.fields) == set(QUERIES)
     assert set(schema.mutation_type.fields) == set(MUTATIONS)
-    assert set(schema.subscription_type.fields) == {"analysisEvents"}
+    assert set(schema.subscription_type.fields) == {"analysisEvents", "imageEvents"}
 
 
 async def ask(live: LiveServer, document: str, key: str | None) -> httpx.Response:
@@ -151,8 +198,20 @@ async def _made_for(house: House, field: str) -> str:
         if field == "deleteCollection":
             await live.data(asking.CREATE_COLLECTION, key="spare", operation="embed_clip_vit_b_32")
             return "spare"
-        if field == "deleteImage":
-            return await asking.image(live, house.ids["Dataset"])
+        if field == "deleteWebhook":
+            return await _webhook(live)
+        if field in ("deleteImage", "softDeleteImage", "restoreImage"):
+            made = await asking.image(live, house.ids["Dataset"])
+            if field == "restoreImage":
+                await live.data(asking.SOFT_DELETE, id=made)
+            return made
+        if field == "deleteImageClass":
+            return await asking.image_class(live, house.ids["Dataset"])
+        if field == "deleteComment":
+            return await asking.comment(live, house.ids["Image"])
+        if field == "declassifyImage":
+            label = await asking.image_class(live, house.ids["Dataset"])
+            return await asking.classification(live, house.ids["Image"], label)
         if field not in ("cancelAnalysis", "retryAnalysis"):
             return ""
         made = await asking.queued(live, house.ids["Image"])

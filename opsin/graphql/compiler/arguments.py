@@ -11,6 +11,7 @@ from strawberry.types.field import StrawberryField
 
 from opsin.core.engine.bounded_cache import BoundedCache
 from opsin.core.pages import Wanted, decode_cursor
+from opsin.core.soft_deletion import DeletedRows
 from opsin.graphql.compiler.rules import AnyOne, Children, Computed, One
 from opsin.graphql.compiler.selection import variables_of
 from opsin.graphql.context import Context
@@ -33,6 +34,7 @@ class Meaning:
     values: tuple[Any, ...] = ()
     shape: tuple[Any, ...] = ()
     wanted: Wanted | None = None
+    deleted: DeletedRows = DeletedRows.EXCLUDED
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -72,7 +74,8 @@ class Site:
             case Children(wanted=wanted):
                 return meaning_of(wanted(context, **arguments))
             case One(argument=argument, value=value):
-                return Meaning((value(arguments[argument]),))
+                deleted = arguments.get("deleted", DeletedRows.EXCLUDED)
+                return Meaning((value(arguments[argument]),), (deleted,), deleted=deleted)
             case AnyOne(argument=argument):
                 return Meaning((canonical_id(arguments[argument]),))
             case Computed():
@@ -95,9 +98,9 @@ def meaning_of(wanted: Wanted) -> Meaning:
     if request.after is not None:
         value, identity = decode_cursor(request.after, request.order)
         after = (identity,) if request.order.column == "id" else (value, identity)
-    values = (request.first, *after, *(bound(c.value) for c in wanted.conditions))
-    shape = (bool(after), request.order, *((c.column, c.comparison) for c in wanted.conditions))
-    return Meaning(values, shape, wanted)
+    conditions = [bound(value) for c in wanted.conditions for value in c.values]
+    shape = (bool(after), request.order, wanted.deleted, *(c.shape for c in wanted.conditions))
+    return Meaning((request.first, *after, *conditions), shape, wanted)
 
 
 def bound(value: Any) -> Any:

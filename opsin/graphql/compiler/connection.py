@@ -1,11 +1,14 @@
 """A connection in SQL: one page of rows, each row's JSON written once."""
 
+from functools import cached_property
+from itertools import count
 from typing import TYPE_CHECKING
 
 from graphql import GraphQLField, get_named_type
 
-from opsin.core.conditions import Comparison
+from opsin.core.conditions import Compared, Comparison
 from opsin.core.pages import Wanted, cursor_mark
+from opsin.graphql.compiler.conditions import written
 from opsin.graphql.compiler.listing import LIST, PAGE_INFO, Listed, Page
 from opsin.graphql.compiler.rules import Children, NotCompiled
 from opsin.graphql.compiler.selection import Asked
@@ -41,9 +44,7 @@ class ConnectionWriter:
         self._kind = kind.name
         self._members = writer.selections.of(kind, asked.selections)
         self._columns: list[str] = []
-        self._has_parent = parent is not None
-        under = [f"{self._alias}.{rule.listing.parent}={parent}"] if parent else []
-        self._chosen = [*under, *self._conditions()]
+        self._parent = parent
 
     def listed(self) -> "Listed | None":
         """The same in parts, for a list whose rows come one by one; None if it has no such form.
@@ -184,9 +185,12 @@ class ConnectionWriter:
     def _rows(self, conditions: list[str]) -> str:
         table = self._rule.listing.table
         indexed = {index.columns[0].name for index in table.indexes if len(index.columns)}
-        equal = {c.column for c in self._wanted.conditions if c.comparison is Comparison.EQUAL}
-        by_company = not self._has_parent and not indexed & equal
-        return self._writer.rows(table, self._alias, conditions, by_company=by_company, listed=True)
+        compared = [c for c in self._wanted.conditions if isinstance(c, Compared)]
+        equal = {c.column for c in compared if c.comparison is Comparison.EQUAL}
+        by_company = self._parent is None and not indexed & equal
+        return self._writer.rows(
+            table, self._alias, conditions, by_company=by_company, deleted=self._wanted.deleted
+        )
 
     def _order(self) -> list[str]:
         order = self._wanted.request.order
@@ -206,16 +210,16 @@ class ConnectionWriter:
         beyond = "<" if self._wanted.request.order.descending else ">"
         return [f"({','.join(names)}){beyond}({','.join(values)})"]
 
+    @cached_property
+    def _chosen(self) -> list[str]:
+        """What the rows must meet; written when a row is asked for, with its parameters."""
+        under = f"{self._alias}.{self._rule.listing.parent}={self._parent}"
+        return [*([under] if self._parent else []), *self._conditions()]
+
     def _conditions(self) -> list[str]:
-        found = []
         begin = 1 if self._wanted.request.after is None else 1 + len(self._positions())
-        for number, condition in enumerate(self._wanted.conditions, begin):
-            column, value = f"{self._alias}.{condition.column}", self._site.bind(number)
-            if condition.comparison is Comparison.AMONG:
-                found.append(self._sql.among(column, value))
-            else:
-                found.append(f"{column}{condition.comparison.value}{value}")
-        return found
+        values = map(self._site.bind, count(begin))
+        return [written(self._writer, one, self._alias, values) for one in self._wanted.conditions]
 
     def _cursor(self) -> str:
         """As `opsin.core.pages.encode_cursor` writes it."""

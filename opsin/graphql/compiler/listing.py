@@ -37,6 +37,8 @@ class Page:
         if not rows:
             return None
         around = rows[0][0]
+        if around is not None and _LIST not in around:
+            return None  # an item: what it belongs to is not shown, as a deleted image
         shown = rows[1 : first + 1]  # one more tells that others follow
         items = [item for item, *_ in shown if item is not None]
         if around is None or len(items) < len(shown):

@@ -50,6 +50,16 @@ class Items:
 
 
 @dataclass(frozen=True, slots=True)
+class Entries:
+    """A JSON object: the keys and the JSON values of the rows whose `parent` names this row."""
+
+    table: Table
+    parent: str
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Beside:
     """An input of Computed that lies in another table: of the first row, by `order`, that matches.
 
@@ -90,7 +100,10 @@ class Computed:
 
 @dataclass(frozen=True, slots=True)
 class One:
-    """A root: the caller's row of a type whose column equals the argument, made fit by `value`."""
+    """A root: the caller's row of a type whose column equals the argument, made fit by `value`.
+
+    An argument `deleted` says whether it may be one that was softly deleted.
+    """
 
     type: str
     argument: str = "id"
@@ -110,7 +123,7 @@ class LogEnd:
     """A root: where the caller's part of the event log ends, read before every other root."""
 
 
-Rule: TypeAlias = Parent | Children | Items | Computed | One | AnyOne | LogEnd
+Rule: TypeAlias = Parent | Children | Items | Entries | Computed | One | AnyOne | LogEnd
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from graphql import GraphQLField, GraphQLObjectType, is_non_null_type, is_object
 from sqlalchemy import Table
 
 from opsin.core.events import CURSOR_DIGITS
-from opsin.core.soft_deletion import deletion_column
+from opsin.core.soft_deletion import DeletedRows, deletion_column
 from opsin.graphql.compiler.arguments import Given, Meaning, python_name
 from opsin.graphql.compiler.columns import given, shown
 from opsin.graphql.compiler.connection import ConnectionWriter
@@ -20,6 +20,7 @@ from opsin.graphql.compiler.rules import (
     Children,
     Computed,
     Counted,
+    Entries,
     Items,
     LogEnd,
     NotCompiled,
@@ -141,17 +142,19 @@ class StatementWriter:
         conditions: Sequence[str],
         *,
         by_company: bool = False,
-        listed: bool = False,
+        deleted: DeletedRows = DeletedRows.INCLUDED,
     ) -> str:
         """FROM and WHERE of the caller's rows; nothing in a compiled read has another FROM.
 
-        With `by_company` the rows are looked up by their company, else by the conditions; with
-        `listed`, for lists and roots, those that are softly deleted are left out.
+        With `by_company` the rows are looked up by their company, else by the conditions; lists
+        and roots say which of the rows that were softly `deleted` are among them.
         """
         mine = f"{alias}.company_id={self.sql.placeholder(COMPANY)}"
         every = [mine if by_company else self.sql.unindexed(mine), *conditions]
-        if listed and (deleted_at := deletion_column(table)) is not None:
-            every.append(f"{alias}.{deleted_at} IS NULL")
+        deleted_at = deletion_column(table)
+        if deleted_at is not None and deleted is not DeletedRows.INCLUDED:
+            null = "NOT NULL" if deleted is DeletedRows.ONLY else "NULL"
+            every.append(f"{alias}.{deleted_at} IS {null}")
         return f"FROM {table.name} {alias} WHERE {' AND '.join(every)}"
 
     def alias(self) -> str:
@@ -203,13 +206,14 @@ class StatementWriter:
     # Roots of one row
 
     def _one(self, rule: One, definition: GraphQLField, asked: Asked) -> Statement:
-        value = self.site(rule, definition, asked).bind(0)
+        site = self.site(rule, definition, asked)
+        value = site.bind(0)
         alias = self.alias()
         rows = self.rows(
             self.rules.types[rule.type].table,
             alias,
             [f"{alias}.{rule.column}={value}"],
-            listed=True,
+            deleted=site.meaning.deleted,
         )
         known: dict[str, str] = {}
         if rule.column == "id" and (only := self._only_connection(rule.type, asked)) is not None:
@@ -246,7 +250,9 @@ class StatementWriter:
         found = []
         for name, reads in self.rules.types.items():
             alias = self.alias()
-            rows = self.rows(reads.table, alias, [f"{alias}.id={identity}"], listed=True)
+            rows = self.rows(
+                reads.table, alias, [f"{alias}.id={identity}"], deleted=DeletedRows.EXCLUDED
+            )
             found.append(f"(SELECT {self.object(name, alias, asked)} {rows})")
         return f"coalesce({','.join(found)})"
 
@@ -266,6 +272,8 @@ class StatementWriter:
                 return self._connection(rule, definition, asked, alias)
             case Items() as rule:
                 return self._items(rule, alias, asked)
+            case Entries() as rule:
+                return self._entries(rule, alias)
             case Computed() as rule:
                 return self._hole(rule, reads, definition, alias, asked)
         raise NotCompiled(f"{name} of {reads.table.name}")
@@ -290,6 +298,14 @@ class StatementWriter:
         rows = self.rows(rule.listing.table, other, [parent])
         page = f"SELECT {item} AS item {rows} ORDER BY {other}.id LIMIT {rule.most}"
         return f"(SELECT '['||{self.sql.joined('p.item')}||']' FROM ({page}) p)"
+
+    def _entries(self, rule: Entries, alias: str) -> str:
+        other, table = self.alias(), rule.table
+        key, value = f"{other}.{rule.key}", f"{other}.{rule.value}"
+        rows = self.rows(table, other, [f"{other}.{rule.parent}={alias}.id"])
+        member = f"{self.sql.text(key)}||':'||{given(self.sql, table.c[rule.value], value)}"
+        members = f"SELECT {member} AS member {rows} ORDER BY {self.sql.plain_order(key)}"
+        return f"(SELECT '{{'||{self.sql.joined('p.member')}||'}}' FROM ({members}) p)"
 
     def _hole(
         self, rule: Computed, reads: Reads, definition: GraphQLField, alias: str, asked: Asked

@@ -91,6 +91,51 @@ async def test_a_filter_that_is_not_given_is_not_in_the_statement(door: Door) ->
     assert "model_name" not in without
 
 
+SEARCH = """query($text: String, $key: String, $label: [String!]) { images(first: 5, filter: {
+  filenameContains: $text, metadata: {key: $key, contains: $text},
+  analysis: {className: $label, confidenceFrom: 0.5}}) { nodes { id } } }"""
+
+
+async def test_what_is_looked_for_is_bound(door: Door) -> None:
+    await tell(door)
+    for text, key, name in (("it's", "a", "x"), ("100%", "b", "y"), ("ü_", None, "it's")):
+        found = await door.ask(SEARCH, text=text, key=key, label=[name])
+        assert found == {"images": {"nodes": []}}
+    # A variable that is null asks for nothing; a key that is null asks for any.
+    assert len({text for text, _ in door.statements}) == 1
+    assert "it's" not in door.statements[0][0]
+    assert door.schema.compiler.counts.ordinary == 0
+
+
+async def test_conditions_are_bound_where_a_row_is_read(door: Door) -> None:
+    """A list of which nothing is shown has no parameter either."""
+    query = """query($no: Boolean!, $text: String) {
+      images(filter: {filenameContains: $text}) { totalCount @include(if: $no) } }"""
+    assert await door.ask(query, no=False, text="a") == {"images": {}}
+    assert await door.ask(query, no=True, text="a") == {"images": {"totalCount": 0}}
+    assert [len(values) for _, values in door.statements] == [0, 2]
+    assert door.schema.compiler.counts.ordinary == 0
+
+
+async def test_a_search_walks_an_index_in_the_order_of_the_page(door: Door) -> None:
+    await tell(door)
+    await door.ask(SEARCH, text="a", key="b", label=["c"])
+    ((statement, values),) = door.statements
+    reader = door.parts.use_cases.database.reader
+    is_sqlite = door.parts.use_cases.database.is_sqlite
+    explain = "EXPLAIN QUERY PLAN " if is_sqlite else "EXPLAIN "
+    rows = await reader.fetch_rows(f"{explain}{statement}", values)
+    plan = "\n".join(str(one[-1]) for one in rows)
+    for index in (
+        "ix_images_company_id_id",
+        "ix_analyses_image_id_id",
+        "ix_annotations_analysis_id",
+    ):
+        assert index in plan, plan
+    for slow in ("Seq Scan on", "SCAN images", "SCAN t", "Sort", "TEMP B-TREE"):
+        assert slow not in plan, plan
+
+
 async def test_booleans_choose_what_is_read(door: Door) -> None:
     await tell(door)
     query = """query($more: Boolean!) {

@@ -57,6 +57,7 @@ class Arguments:
         self.kinds: dict[str, str] = {}
         # Most documents are without fault: one error can leave nothing else in an answer.
         self._mistakes = int(draws.chance(4))
+        self.has_mistake = False
 
     def of(self, name: str, chosen: GraphQLField) -> str:
         order: str | None = None
@@ -96,6 +97,7 @@ class Arguments:
         if not self._mistakes or not self._draws.chance(of):
             return False
         self._mistakes -= 1
+        self.has_mistake = True
         return True
 
     def _written(self, kind: GraphQLInputType, value: Any, has_default: bool) -> str:

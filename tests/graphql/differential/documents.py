@@ -18,6 +18,7 @@ from graphql import (
 )
 from hypothesis import strategies as st
 
+from opsin.graphql.results import RESULT_UNION
 from tests.graphql.differential.argument_values import Arguments, Draws
 from tests.graphql.differential.pools import Pools
 
@@ -38,6 +39,8 @@ class Document:
     operation_name: str | None = None
     kinds: dict[str, str] = field(default_factory=dict)
     """The types of the variables."""
+    has_mistake: bool = False
+    """Whether it gives an argument that is refused, if anything comes to be asked with it."""
 
     def varied(self) -> "Document":
         """The same text with other values: Booleans turned, values of one type exchanged."""
@@ -48,6 +51,9 @@ class Document:
             for name, value in zip(names, turned, strict=True):
                 values[name] = not values[name] if kind.startswith("Boolean") else value
         return replace(self, variables=values)
+
+
+_ABSTRACT = frozenset({"Node", RESULT_UNION})
 
 
 @dataclass(slots=True)
@@ -62,10 +68,10 @@ class _Answer:
     def agrees(self, parent: Composite, shape: str, chosen: tuple[str, str]) -> bool:
         if shape != self.shape:
             return False
-        # An object is never of two object types; of an interface it may be besides.
+        # An object is never of two object types; of an interface or a union it may be besides.
         apart = isinstance(parent, GraphQLObjectType)
         return all(
-            chosen == known or (apart and name != parent.name and name != "Node")
+            chosen == known or (apart and name != parent.name and name not in _ABSTRACT)
             for name, known in self.fields.items()
         )
 
@@ -101,7 +107,13 @@ class _Writer:
         if several:
             parts.insert(self._draws.below(2), "query Other { __typename }")
         operation = name if several else None
-        return Document("\n".join(parts), arguments.values, operation, arguments.kinds)
+        return Document(
+            "\n".join(parts),
+            arguments.values,
+            operation,
+            arguments.kinds,
+            arguments.has_mistake,
+        )
 
     def _selections(self, kind: Composite, scope: _Scope, depth: int, mark: str = "") -> str:
         count = 1 + self._draws.below(6 if depth else 3)

@@ -125,9 +125,13 @@ _CURSORS = {
     order: f"{{ analyses(orderBy: {order}) {{ edges {{ cursor }} }} }}" for order in _ORDERS
 }
 _CURSORS["CREATED_ASC"] = """{
-  datasets { edges { cursor } } images { edges { cursor } } analyses { edges { cursor node {
+  datasets { edges { cursor } nodes { classes { edges { cursor } } } }
+  images { edges { cursor } nodes { classifications { edges { cursor } }
+    comments { edges { cursor } } } } analyses { edges { cursor node {
     annotations { edges { cursor } } } } }
   collections { edges { cursor node { members { edges { cursor } } } } } }"""
 _CURSORS["CREATED_DESC"] = """{
   analyses(orderBy: CREATED_DESC) { edges { cursor } }
+  datasets { nodes { deletions { edges { cursor } } } }
+  images(orderBy: CREATED_DESC) { edges { cursor } }
   collections { nodes { classifiers { edges { cursor } } } } }"""

@@ -12,12 +12,14 @@ from graphql import (
     get_nullable_type,
 )
 
+from opsin.core.conditions import LONGEST_SUBSTRING
 from opsin.storage import tables
 from tests.graphql.differential.odd_values import ZONES
 from tests.graphql.differential.rows import Row, moments_of
 
 NO_SUCH_ID = "01890000-0000-7000-8000-00000000ffff"
 NO_IDS: tuple[Any, ...] = ("", "x", 5, NO_SUCH_ID, "'; DROP TABLE images; --", "\U0001f40b")
+_UNSEARCHABLE = ("\x00", "nobody's", "x" * (LONGEST_SUBSTRING + 1))
 _NO_CURSORS = ("", "x", "W10", "\x00", "bnVsbA", "\U0001f40b")
 _MAX_PAGE = 100
 _COLUMNS = {
@@ -34,7 +36,42 @@ _COLUMNS = {
 }
 """Where the values lie that an argument of this name is compared with."""
 _PARENTS = {"datasetId": "datasets", "imageId": "images", "subjectId": "subjects",
-            "batchId": "batches"}  # fmt: skip
+            "batchId": "batches", "classId": "image_classes"}  # fmt: skip
+_WITHIN = {
+    "nameContains": ("datasets", "name"),
+    "filenameContains": ("images", "filename"),
+    "contentType": ("images", "content_type"),
+    "uploadedBy": ("images", "uploaded_by"),
+}
+"""Where the values lie that have the value of an argument within them."""
+_SIGNS = (
+    "",
+    "%",
+    "_",
+    "*",
+    "[a]",
+    "?",
+    "\\",
+    ".*",
+    "^",
+    "markof",
+    "MARKOF",
+    "\u00c9",
+    "\U0001f40b",
+)
+"""Texts that stand for something else in one pattern or another; letters in another case."""
+_IN_METADATA = (
+    "null",
+    "true",
+    "[",
+    "{",
+    "TEXTS",
+    "0.3",
+    "1e22",
+    "-0.0",
+    "10000000000000000",
+    '\\"',
+)
 _ROOTS = {"dataset": "datasets", "image": "images", "analysis": "analyses"}
 
 
@@ -70,7 +107,8 @@ class Pools:
         if scalar == "DateTime":
             return Pool([self._written(m) for m in self._moments], ["yesterday", "2026-01-31"])
         if name == "after":
-            fitting = order or ("CREATED_DESC" if field == "classifiers" else "CREATED_ASC")
+            newest_first = field in ("classifiers", "deletions")
+            fitting = order or ("CREATED_DESC" if newest_first else "CREATED_ASC")
             others = [c for kind, found in self._cursors.items() if kind != fitting for c in found]
             return Pool(self._cursors[fitting], [*_NO_CURSORS, others[0], others[-1]])
         if name == "first":
@@ -79,6 +117,13 @@ class Pools:
             return Pool([256, 1, 2048], [0, 2049])
         if name in ("confidenceFrom", "confidenceTo"):
             return Pool([0, 0.1 + 0.2, 1, 5e-324, -0.0, 1e308, -1.5])
+        if name in _WITHIN:
+            return Pool([*self._parts(*_WITHIN[name]), *_SIGNS], _UNSEARCHABLE)
+        if name == "contains":
+            return Pool([*_IN_METADATA, *_SIGNS], _UNSEARCHABLE)
+        if name == "key" and field in ("images", "datasets"):
+            keys = {key for one in self._made for row in one["images"] for key in row["metadata"]}
+            return Pool(sorted(keys), ["\x00", "nobody's"])
         if scalar == "Boolean":
             return Pool([True, False])
         if scalar == "Int":
@@ -90,6 +135,11 @@ class Pools:
         values = {row[column] for one in self._made for row in one[table]} - {None}
         # Also as somebody types it: a key is found with blanks around it.
         return [*sorted(values), f" {min(values)} "]
+
+    def _parts(self, table: str, column: str) -> list[str]:
+        """Ends of the column's values, in another case."""
+        values = {row[column] for one in self._made for row in one[table]} - {None}
+        return [value[-6:].swapcase() for value in sorted(values)]
 
     def _ids(self, field: str, name: str) -> Pool:
         table = _PARENTS.get(name) or _ROOTS.get(field)

@@ -11,6 +11,7 @@ from sqlalchemy import Table
 from opsin.core.access import Principal
 from opsin.core.plugin_host import PluginHost
 from opsin.storage import tables
+from tests.graphql.differential.curation_rows import add_curation
 from tests.graphql.differential.odd_values import FLOATS, JSON_OBJECTS, MOMENTS, TEXTS, deep
 from tests.graphql.differential.stored_results import stored_results, vector
 
@@ -85,6 +86,7 @@ def rows_of(tenant: Tenant, other: Tenant, host: PluginHost) -> dict[str, list[R
     _add_analyses(rows, host, texts, objects)
     _add_findings(rows, other, texts, objects)
     _add_collections(rows, other, texts, objects)
+    add_curation(rows, other, texts, objects)
     return rows.made
 
 
@@ -129,8 +131,13 @@ def _add_images(
             orientation_applied=number % 2 == 0,
             notes=[[], [next(texts), "", tenant.mark], list(TEXTS)][number % 3],
             metadata=next(objects),
+            uploaded_by=None if number % 3 == 0 else next(texts),
             # In no list, and still the image of its analyses.
             deleted_at=MOMENTS[1] if number == 2 else None,
+            deleted_by=next(texts) if number in (2, 3) else None,
+            deletion_reason=next(texts) if number == 2 else None,
+            pending_hard_delete_at=MOMENTS[3] if number in (2, 3) else None,
+            storage_deleted=number == 2,
         )
 
 

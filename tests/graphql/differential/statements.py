@@ -15,7 +15,7 @@ from tests.graphql.differential.houses import House
 _LITERAL = re.compile(r"'(?:[^']|'')*'")
 _FROM = re.compile(r"\bFROM\b")
 _ROWS = re.compile(r"FROM (\w+) (\w+) WHERE ")
-_OTHER_SOURCES = re.compile(r"FROM (\(SELECT\b|json_each\(|unnest\()")
+_OTHER_SOURCES = re.compile(r"FROM (\(SELECT\b|json_each\(|json_each_text\(|unnest\()")
 _END = re.compile(r"(ORDER BY|GROUP BY|LIMIT|UNION)\b")
 
 

@@ -9,7 +9,7 @@ from graphql import GraphQLObjectType, get_named_type
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsin.graphql.compiler.rules import Beside, Children, Computed, Items, Parent
+from opsin.graphql.compiler.rules import Beside, Children, Computed, Entries, Items, Parent
 from opsin.graphql.queries import RULES
 from opsin.settings import Settings
 from opsin.storage import tables
@@ -77,6 +77,8 @@ def tables_of_rules() -> set[str]:
             found.add(RULES.types[rule.type].table.name)
         elif isinstance(rule, Computed):
             found |= {one.table.name for one in rule.inputs if isinstance(one, Beside)}
+        elif isinstance(rule, Entries):
+            found.add(rule.table.name)
     return found
 
 
@@ -84,9 +86,9 @@ def check_statements(sent: Sent) -> set[str]:
     """Every table of every statement is limited to the caller's company; the tables."""
     found: set[str] = set()
     for statement, parameters in sent.compiled:
-        assert parameters[0] == THEIRS.id(tables.companies)
         company = "$1" if "$1" in statement else "?1"
         for rows in rows_read(statement):
+            assert parameters[0] == THEIRS.id(tables.companies)
             assert rows.is_limited_to(company), f"{rows} of {statement}"
             found.add(rows.table)
     return found

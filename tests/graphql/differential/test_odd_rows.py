@@ -7,7 +7,7 @@ import pytest
 from graphql import GraphQLNonNull, GraphQLObjectType, is_leaf_type
 from sqlalchemy import BigInteger
 
-from opsin.storage import tables
+from opsin.storage import curation, tables
 from tests.graphql.differential.comparing import comparable, first_difference
 from tests.graphql.differential.documents import Document
 from tests.graphql.differential.houses import House
@@ -41,6 +41,16 @@ TYPES = {
     "CollectionMember": Shown(
         "collection_members", "{ collections { nodes { members { nodes { %s } } } } }"
     ),
+    "ImageClass": Shown("image_classes", "{ datasets { nodes { classes { nodes { %s } } } } }"),
+    "ImageClassification": Shown(
+        "image_classifications", "{ images { nodes { classifications { nodes { %s } } } } }"
+    ),
+    "Comment": Shown(
+        "image_comments", "{ images { nodes { comments { edges { node { %s } } } } } }"
+    ),
+    "ImageDeletionEvent": Shown(
+        "image_deletions", "{ datasets { nodes { deletions { nodes { %s } } } } }"
+    ),
     "Classifier": Shown(
         "classifiers", "{ collections { nodes { classifiers { edges { node { %s } } } } } }"
     ),
@@ -69,11 +79,15 @@ ODD: dict[str, dict[str, Sequence[Any]]] = {
     "Artifact": {"size_bytes": _NUMBERS},
     "Collection": {"inputs": (*_JSON, '[{"operation": 1}]', "[{}]")},
     "CollectionMember": {"dimensions": _NUMBERS, "model_fingerprints": _LISTS},
+    "ImageClassification": {"class_id": (NO_SUCH_ID, THEIRS.id(curation.image_classes), None),
+                            "created_by": (NO_SUCH_ID,)},
+    "ImageDeletionEvent": {"action": ("odd", "RESTORE", "")},
     "Classifier": {"score": ("Infinity", "NaN"), "metrics": _JSON},
 }  # fmt: skip
 """Values by the type and column that get them."""
 _FIELDS = {"dataset_id": "dataset { id }", "subject_id": "subject { id }",
            "batch_id": "batch { id }", "image_id": "image { id }",
+           "class_id": "imageClass { id }", "created_by": "isMine",
            "result": "result { __typename }", "inputs": "inputs { operation }"}  # fmt: skip
 _INFINITE = {"Infinity": float("inf"), "-Infinity": float("-inf"), "NaN": None}
 
