@@ -18,7 +18,7 @@ from opsin.core.records import ApiKey, Company, columns_of, from_values, to_reco
 from opsin.core.storable import is_storable_text
 from opsin.storage.database import Database
 from opsin.storage.ids import canonical_id, new_id
-from opsin.storage.tables import api_keys, companies
+from opsin.storage.tables import accounts, api_keys, companies
 
 LOCAL_COMPANY = "local"
 _NOT_VALID = "This API key is not valid"
@@ -188,14 +188,18 @@ class Access:
             api_keys.c.secret_sha256,
             api_keys.c.revoked_at,
             api_keys.c.last_used_at,
+            accounts.c.is_active,  # NULL for a key of no account
         )
+        statement = select(*columns).outerjoin(accounts, accounts.c.id == api_keys.c.account_id)
         async with self._database.read() as connection:
             row = (
-                await connection.execute(select(*columns).where(api_keys.c.prefix == prefix[:16]))
+                await connection.execute(statement.where(api_keys.c.prefix == prefix[:16]))
             ).first()
         # An unknown prefix is compared too, so that the time taken tells nothing.
         matches = hmac.compare_digest(row.secret_sha256 if row else "0" * 64, _digest(secret))
         if mark != _KEY_MARK or row is None or not matches or row.revoked_at is not None:
+            raise Unauthenticated(_NOT_VALID)
+        if row.is_active is False:
             raise Unauthenticated(_NOT_VALID)
         now = datetime.now(UTC)
         if row.last_used_at is None or now - row.last_used_at > _LAST_USED_RESOLUTION:

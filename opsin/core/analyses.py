@@ -1,27 +1,30 @@
 """Analyses: asked of Opsin or told from outside, followed through their life, listed and found."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import ColumnElement, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from opsin.core import lifecycle
 from opsin.core.access import Principal
+from opsin.core.analysis_events import status_event as status_event
 from opsin.core.conditions import Condition, among, at_least, below, equal, has_id
 from opsin.core.datasets import require_text
 from opsin.core.engine import Task
-from opsin.core.errors import Conflict, InvalidInput, LimitReached, NotFound, TooLarge
+from opsin.core.errors import Conflict, InvalidInput, NotFound, TooLarge
+from opsin.core.external_analyses import NewExternalAnalysis as NewExternalAnalysis
+from opsin.core.external_analyses import Step, Telling, write_steps, write_told
 from opsin.core.images import require_image
 from opsin.core.lifecycle import AnalysisStatus, Change
+from opsin.core.once import Once
 from opsin.core.pages import Listing
 from opsin.core.records import Analysis, columns_of, from_values, to_record
-from opsin.core.storable import storable_text
 from opsin.storage.database import Database, Transaction
-from opsin.storage.event_log import NewEvent
-from opsin.storage.ids import canonical_id, new_id, new_ids
+from opsin.storage.group_commit import GroupCommit
+from opsin.storage.ids import canonical_id, new_ids
 from opsin.storage.tables import analyses
 
 LISTING = Listing(analyses, Analysis, parent="image_id")
@@ -63,25 +66,14 @@ class AnalysisFilter:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class NewExternalAnalysis:
-    """A run of a model elsewhere, as its pipeline tells of it."""
-
-    image_id: str
-    model_name: str
-    model_version: str
-    parameters: dict[str, Any] | None = None
-    provenance: dict[str, Any] | None = None
-    priority: int = 0
-    requested_by: str | None = None
-
-
 class Analyses:
     """Every change of an analysis, each committed together with its event."""
 
     def __init__(self, database: Database, *, max_tasks: int) -> None:
         self._database = database
         self._max_tasks = max_tasks
+        self._told = GroupCommit(database, write_told)
+        self._steps = GroupCommit(database, write_steps)
 
     async def ask(
         self, principal: Principal, image_id: str, tasks: Sequence[Task], *, priority: int = 0
@@ -102,16 +94,9 @@ class Analyses:
                     "dataset_id": image.dataset_id,
                     "image_id": image.id,
                     "external": False,
-                    "operation": task.operation.name,
-                    "operation_version": task.operation.version,
-                    "task_id": task.task_id,
-                    "model_name": task.operation.name,
-                    "model_version": task.operation.version,
-                    "parameters": task.params.model_dump(mode="json", exclude_none=True)
-                    | {"target": task.target.value},
+                    **task_columns(task),
                     "status": AnalysisStatus.QUEUED.value,
                     "priority": priority,
-                    "reuse": task.reuse,
                     "attempts": 0,
                     "available_at": now,
                     "created_at": now,
@@ -126,51 +111,23 @@ class Analyses:
         return made
 
     async def tell(
-        self, principal: Principal, new: NewExternalAnalysis, *, most: int | None = None
+        self,
+        principal: Principal,
+        new: NewExternalAnalysis,
+        *,
+        most: int | None = None,
+        once: Once | None = None,
     ) -> Analysis:
         """Record that a pipeline elsewhere begins to work on an image; starts as QUEUED.
 
-        With `most`, an image that has so many analyses gets no other: LimitReached.
+        With `most`, an image that has so many analyses gets no other: LimitReached.  With `once`,
+        raises Repeated with the id of the analysis if it was made before.
         """
         _check_priority(new.priority)
         model_name = require_text(new.model_name, "modelName", 255)
         model_version = require_text(new.model_version, "modelVersion", 100)
-        async with self._database.write() as transaction:
-            # Whoever adds the last one that fits holds the image until it is there.
-            image = await require_image(
-                transaction.connection,
-                principal,
-                new.image_id,
-                keep=True,
-                hold=most is not None,
-                deleted=True,
-            )
-            if most is not None:
-                await _require_room(transaction.connection, image.id, most)
-            now = datetime.now(UTC)
-            values = {
-                "id": new_id(),
-                "company_id": principal.company_id,
-                "dataset_id": image.dataset_id,
-                "image_id": image.id,
-                "external": True,
-                "model_name": model_name,
-                "model_version": model_version,
-                "parameters": new.parameters,
-                "provenance": new.provenance,
-                "status": AnalysisStatus.QUEUED.value,
-                "priority": new.priority,
-                "reuse": False,
-                "requested_by": new.requested_by,
-                "attempts": 0,
-                "available_at": now,
-                "created_at": now,
-                "updated_at": now,
-            }
-            await transaction.connection.execute(insert(analyses).values(values))
-            analysis = from_values(Analysis, values)
-            transaction.emit(status_event(analysis, AnalysisStatus.QUEUED))
-        return analysis
+        checked = replace(new, model_name=model_name, model_version=model_version)
+        return await self._told.add(Telling(principal, checked, most, once))
 
     async def update_status(
         self,
@@ -180,7 +137,7 @@ class Analyses:
         error_message: str | None = None,
     ) -> Analysis:
         """Move an external analysis on; the status it has already changes nothing."""
-        return await self._step_external(principal, analysis_id, status, error_message)
+        return await self._steps.add(Step(principal, analysis_id, status, error_message))
 
     async def finalize(
         self,
@@ -194,8 +151,8 @@ class Analyses:
         """End an external analysis, also one that was never said to be processing."""
         if not status.is_final:
             raise InvalidInput("An analysis is finalized as COMPLETED, FAILED or CANCELLED")
-        return await self._step_external(
-            principal, analysis_id, status, error_message, summary=summary, finalize=True
+        return await self._steps.add(
+            Step(principal, analysis_id, status, error_message, summary, finalize=True)
         )
 
     async def cancel(self, principal: Principal, analysis_id: str) -> Analysis:
@@ -232,53 +189,19 @@ class Analyses:
             rows = await connection.execute(statement)
             return {row[0]: to_record(Analysis, row) for row in rows}
 
-    async def _step_external(
-        self,
-        principal: Principal,
-        analysis_id: str,
-        status: AnalysisStatus,
-        error_message: str | None,
-        *,
-        summary: dict[str, Any] | None = None,
-        finalize: bool = False,
-    ) -> Analysis:
-        async with self._database.write() as transaction:
-            analysis = await lock_analysis(transaction.connection, principal, analysis_id)
-            if not analysis.external:
-                raise Conflict("Opsin runs this analysis itself and sets its status")
-            change = lifecycle.step(
-                analysis.status,
-                status,
-                now=datetime.now(UTC),
-                started_at=analysis.started_at,
-                error_message=error_message,
-                finalize=finalize,
-            )
-            extra = {"summary": summary} if summary is not None and change is not None else {}
-            return await _apply(transaction, analysis, change, **extra)
 
-
-def status_event(
-    analysis: Analysis, status: AnalysisStatus, data: dict[str, Any] | None = None
-) -> NewEvent:
-    """The event that tells of an analysis entering `status`."""
-    return _event(status.lower(), analysis, status, data or {})
-
-
-def progress_event(analysis: Analysis, text: str) -> NewEvent:
-    """The event that tells what a running analysis has written so far."""
-    return _event("progress", analysis, AnalysisStatus.PROCESSING, {"text": storable_text(text)})
-
-
-def _event(kind: str, analysis: Analysis, status: AnalysisStatus, data: dict[str, Any]) -> NewEvent:
-    return NewEvent(
-        f"analysis.{kind}",
-        analysis.company_id,
-        dataset_id=analysis.dataset_id,
-        image_id=analysis.image_id,
-        analysis_id=analysis.id,
-        data={"status": status.value} | data,
-    )
+def task_columns(task: Task) -> dict[str, Any]:
+    """What an analysis says of the task that it was made for."""
+    return {
+        "operation": task.operation.name,
+        "operation_version": task.operation.version,
+        "task_id": task.task_id,
+        "model_name": task.operation.name,
+        "model_version": task.operation.version,
+        "parameters": task.params.model_dump(mode="json", exclude_none=True)
+        | {"target": task.target.value},
+        "reuse": task.reuse,
+    }
 
 
 async def lock_analysis(
@@ -319,12 +242,6 @@ async def _apply(
     changed = to_record(Analysis, row)
     transaction.emit(status_event(changed, change.status))
     return changed
-
-
-async def _require_room(connection: AsyncConnection, image_id: str, most: int) -> None:
-    count = select(func.count()).select_from(analyses).where(analyses.c.image_id == image_id)
-    if (await connection.execute(count)).scalar_one() >= most:
-        raise LimitReached("Analysis limit reached for this image")
 
 
 def _check_priority(priority: int) -> None:

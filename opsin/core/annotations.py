@@ -1,11 +1,11 @@
 """Annotations: the findings of an analysis, added in bulk, in order, all or none."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from opsin.core.access import Principal
@@ -19,6 +19,7 @@ from opsin.core.checked_annotations import (
 from opsin.core.checked_annotations import validate_annotations as validate_annotations
 from opsin.core.conditions import Condition, among, at_least, at_most
 from opsin.core.errors import Conflict, TooLarge
+from opsin.core.once import Once, keep_claims, require_first
 from opsin.core.pages import Listing
 from opsin.core.records import Analysis, StoredAnnotation
 from opsin.storage.bulk import as_sent, insert_rows
@@ -85,11 +86,16 @@ class Annotations:
         principal: Principal,
         analysis_id: str,
         found: Sequence[Any] | CheckedAnnotations,
+        *,
+        once: Once | None = None,
+        tell: Callable[[Sequence[NewRow], int], str] | None = None,
     ) -> tuple[Analysis, list[NewRow]]:
         """Append annotations to an external analysis; one bad one refuses them all.
 
         `found` holds `Annotation`s or dictionaries of their fields, or was checked before.  Gives
-        the analysis and the rows as they were inserted, which one event tells.
+        the analysis and the rows as they were inserted, which one event tells.  With `once`, raises
+        Repeated if it was done before: with what `tell` made then of the rows and of how many there
+        are now, or with their number.
         """
         if len(found) > self._max:
             raise TooLarge(f"At most {self._max} annotations may be added in one request")
@@ -98,7 +104,13 @@ class Annotations:
             analysis = await lock_analysis(transaction.connection, principal, analysis_id)
             if not analysis.external:
                 raise Conflict("Opsin runs this analysis itself and writes its annotations")
+            await require_first(transaction, once)
             rows = await _insert(transaction.connection, [(analysis, checked)])
+            if once is not None:
+                told = str(len(rows))
+                if tell is not None:
+                    told = tell(rows, await _count(transaction.connection, analysis))
+                await keep_claims(transaction, [(once, told)], analysis.company_id)
             if rows:
                 transaction.emit(
                     NewEvent(
@@ -111,6 +123,12 @@ class Annotations:
                     )
                 )
         return analysis, rows
+
+
+async def _count(connection: AsyncConnection, analysis: Analysis) -> int:
+    mine = annotations.c.analysis_id == analysis.id
+    count = select(func.count()).select_from(annotations).where(mine)
+    return (await connection.execute(count)).scalar_one()
 
 
 async def insert_annotations(
@@ -134,6 +152,9 @@ async def _insert(
         for analysis, checked in found
         for row in checked.rows
     ]
-    rows = [(one.id, one.analysis.company_id, one.analysis.id, now, *one.values) for one in new]
+    rows = [
+        (identity, analysis.company_id, analysis.id, now, *values)
+        for identity, analysis, _, values in new
+    ]
     await insert_rows(connection, annotations, _COLUMNS, rows)
     return new

@@ -29,7 +29,7 @@ MAX_ARTIFACTS = 32
 MAX_ARTIFACT_BYTES = 64 * 2**20
 """Bytes of all files of one analysis; they are in memory until they are stored."""
 
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,239}")
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,255}")
 _CONTENT_TYPE = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}(; ?[\w-]{1,30}=[\w.+-]{1,60})?", re.ASCII)
 _AT_ONCE = 8  # files on their way to the store
 
@@ -50,10 +50,10 @@ def storage_path(analysis_id: str, name: str) -> str:
 
 def check_artifact_name(name: object) -> None:
     """Raises InvalidInput for a name that is more than a name, such as a path."""
-    if not _matches(_NAME, name) or ".." in str(name):
+    if not _matches(_NAME, name) or name == "." or ".." in str(name):
         raise InvalidInput(
-            "an artifact's name has 1 to 240 of the characters A-Z a-z 0-9 _ - . and neither "
-            "begins with a dot nor holds two in a row"
+            "an artifact's name has 1 to 255 of the characters A-Z a-z 0-9 _ - ., more than a dot, "
+            "and never two dots in a row"
         )
 
 

@@ -1,6 +1,9 @@
 """Analyses and annotations by offset, as pipelines read them back; JSON written by the database."""
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import func, select
 
@@ -8,9 +11,30 @@ from opsin.core.access import Principal
 from opsin.core.images import require_image
 from opsin.core.records import Analysis, columns_of, to_record
 from opsin.storage.database import Database
-from opsin.storage.tables import analyses, annotations
+from opsin.storage.ids import canonical_id
+from opsin.storage.json_sql import JsonSql
+from opsin.storage.tables import analyses
 
-_TEXTS = ("annotation_type", "class_name", "storage_path")
+_ALL = 2**62
+_AT_ONCE = 50_000
+"""Rows that the database puts into one text; it has a limit for that, and so has our memory."""
+_BY_ID = " ORDER BY id"
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationPage:
+    """Annotations as a JSON list, and how many the analysis has in all."""
+
+    json: bytes
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    analysis_id: str
+    skip: int
+    limit: int | None
+    with_analysis: bool
 
 
 class ExternalReads:
@@ -37,45 +61,100 @@ class ExternalReads:
             count = select(func.count()).select_from(analyses).where(mine)
             return found, (await connection.execute(count)).scalar_one()
 
-    async def annotation_count(self, analysis: Analysis) -> int:
-        count = (
-            select(func.count())
-            .select_from(annotations)
-            .where(annotations.c.analysis_id == analysis.id)
-        )
-        async with self._database.read() as connection:
-            return (await connection.execute(count)).scalar_one()
-
-    async def annotations_json(
+    async def annotation_page(
         self,
-        analysis: Analysis,
+        company_id: str,
+        analysis_id: str,
         *,
         skip: int = 0,
         limit: int | None = None,
         with_analysis: bool = True,
-    ) -> bytes:
-        """A JSON list of a (checked) analysis's annotations.
+    ) -> AnnotationPage | None:
+        """Annotations of a company's analysis; None where there is no such analysis.
 
-        Those with `ordering` come first, by it; all others in the order of their insertion.
+        Those with an `ordering` come first, by it; all others in the order of their insertion.
         """
+        identity = canonical_id(analysis_id)
+        if identity is None:
+            return None
+        wanted = _Wanted(identity, skip, limit, with_analysis)
+        rows: list[bytes] = []
+        if limit is None:
+            counts = await self._counts(company_id, identity)
+        else:
+            # At the same time as if none had an ordering, as is usual; else it is read again.
+            counts, rows = await asyncio.gather(
+                self._counts(company_id, identity), self._rows(wanted, _BY_ID)
+            )
+        if counts is None:
+            return None
+        total, ordered = counts
+        if limit is None and total <= _AT_ONCE:
+            wanted = replace(wanted, limit=total)
+        if ordered or limit is None:
+            rows = await self._in_order(wanted, ordered)
+        return AnnotationPage(b"[%s]" % b",".join(rows), total)
+
+    async def _counts(self, company_id: str, analysis_id: str) -> tuple[int, int] | None:
+        """How many there are, and how many of them have an `ordering`."""
         sql = self._database.reader.sql
-        members = [
-            f"'\"id\":'||{sql.identity('a.id')}",
-            *([f"'\"analysis_id\":'||{sql.identity('a.analysis_id')}"] if with_analysis else []),
-            *(f"'\"{name}\":'||coalesce({sql.text(f'a.{name}')},'null')" for name in _TEXTS),
-            f"'\"confidence\":'||coalesce({sql.number('a.confidence')},'null')",
-            f"'\"data\":'||{sql.json('a.data')}",
-            f"'\"ordering\":'||coalesce({sql.plain('a.ordering')},'null')",
-            f"'\"created_at\":\"'||replace({sql.moment('a.created_at')},'+00:00','Z')||'\"'",
-        ]
-        item = "'{'||" + "||','||".join(members) + "||'}'"
-        page = (
-            f"FROM annotations a WHERE a.analysis_id={sql.placeholder(1)}"
-            " ORDER BY a.ordering IS NULL,a.ordering,a.id"
+        count = "SELECT count(*) FROM annotations WHERE analysis_id=a.id"
+        total, ordered = sql.plain(f"({count})"), sql.plain(f"({count} AND ordering IS NOT NULL)")
+        mine = f"a.id={sql.placeholder(1)} AND a.company_id={sql.placeholder(2)}"
+        found = await self._database.reader.fetch_rows(
+            f"SELECT {sql.answer(total)},{sql.answer(ordered)} FROM analyses a WHERE {mine}",
+            [analysis_id, company_id],
         )
-        if limit is not None:
-            page += f" LIMIT {int(limit)} OFFSET {int(skip)}"
-        rows = await self._database.reader.fetch_rows(
-            f"SELECT {sql.answer(item)} {page}", [analysis.id]
-        )
-        return b"[" + b",".join(row[0] or b"null" for row in rows) + b"]"
+        return (int(found[0][0] or 0), int(found[0][1] or 0)) if found else None
+
+    async def _in_order(self, wanted: _Wanted, ordered: int) -> list[bytes]:
+        """Each part has an index in its order."""
+        rows: list[bytes] = []
+        first = max(0, ordered - wanted.skip)
+        if wanted.limit is not None:
+            first = min(wanted.limit, first)
+        if first:
+            part = " AND ordering IS NOT NULL ORDER BY ordering,id"
+            rows += await self._rows(replace(wanted, limit=first), part)
+        rest = None if wanted.limit is None else wanted.limit - first
+        if rest != 0:
+            part = f"{' AND ordering IS NULL' if ordered else ''}{_BY_ID}"
+            after = max(0, wanted.skip - ordered)
+            rows += await self._rows(replace(wanted, skip=after, limit=rest), part)
+        return rows
+
+    async def _rows(self, wanted: _Wanted, part: str) -> list[bytes]:
+        """Rows as JSON, or all of them as one text with commas between them."""
+        sql = self._database.reader.sql
+        page = f"SELECT * FROM annotations WHERE analysis_id={sql.placeholder(1)}{part}"
+        named = f',"analysis_id":"{wanted.analysis_id}"' if wanted.with_analysis else ""
+        parameters: list[Any] = [wanted.analysis_id, f'"{named},"annotation_type":']
+        if wanted.limit is not None or wanted.skip:
+            # Inside, so that nothing is written of what is skipped.
+            page += f" LIMIT {sql.placeholder(3)} OFFSET {sql.placeholder(4)}"
+            parameters += [_ALL if wanted.limit is None else wanted.limit, wanted.skip]
+        item = _annotation(sql, sql.plain(sql.placeholder(2)))
+        if wanted.limit is not None and wanted.limit <= _AT_ONCE:
+            statement = f"SELECT {sql.answer(sql.joined(item))} FROM ({page}) a"
+            text = await self._database.reader.fetch_text(statement, parameters)
+            return [text] if text else []
+        statement = f"SELECT {sql.answer(item)} FROM ({page}) a"
+        rows = await self._database.reader.fetch_rows(statement, parameters)
+        return [row[0] or b"null" for row in rows]
+
+
+def _annotation(sql: JsonSql, head: str) -> str:
+    """One annotation as JSON; `head` is all between its id and its type, the same for many.
+
+    Each `||` copies what is before it, so there are few of them.
+    """
+    moment = f"replace({sql.moment('a.created_at')},'+00:00','Z')"
+    return (
+        f'\'{{"id":"\'||a.id||{head}||{sql.text_or_null("a.annotation_type")}'
+        f"||',\"class_name\":'||{sql.text_or_null('a.class_name')}"
+        f"||',\"storage_path\":'||{sql.text_or_null('a.storage_path')}"
+        f"||',\"confidence\":'||coalesce({sql.number('a.confidence')},'null')"
+        f"||',\"data\":'||{sql.json('a.data')}"
+        f"||',\"ordering\":'||coalesce({sql.plain('a.ordering')},'null')"
+        f"||',\"created_at\":\"'||{moment}||'\"}}'"
+    )

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from opsin.core.access import Principal
 from opsin.core.answers.content_digest import content_name
 from opsin.core.datasets import require_dataset
+from opsin.core.deletion_log import DeletionAction, note
 from opsin.core.engine import Engine
 from opsin.core.errors import BlobNotFound, InvalidInput, NotFound, TooLarge
 from opsin.core.fetch import Fetcher
@@ -97,7 +98,7 @@ class Images:
         info = (await self._engine.decode(file, content=name)).info
         key = content_key(sha256)
         await self._put(key, file, info)
-        values = _values(principal, new, info, sha256, size)
+        values = image_values(principal, new, info, sha256, size)
         async with self._database.write() as transaction:
             connection = transaction.connection
             await transaction.lock_blobs(exclusive=False)
@@ -153,6 +154,7 @@ class Images:
         Raises BlobNotFound when they are gone or no longer the same, StorageError when the store
         cannot tell.
         """
+        _require_file(image)
         content = await self._blobs.read(content_key(image.sha256), limit=self._limits.max_bytes)
         if not await _is_digest(image.sha256, content):
             raise BlobNotFound("the stored picture is damaged: it is not what was taken in")
@@ -167,6 +169,7 @@ class Images:
         self, image: Image, start: int = 0, end: int | None = None
     ) -> AsyncGenerator[bytes, None]:
         """The stored bytes from `start` to `end` (exclusive), a chunk at a time."""
+        _require_file(image)
         return self._blobs.open(content_key(image.sha256), start=start, end=end)
 
     async def thumbnail(
@@ -183,6 +186,7 @@ class Images:
         """Delete an image with its analyses and annotations; the blob is swept later."""
         async with self._database.write() as transaction:
             image = await require_image(transaction.connection, principal, image_id, deleted=True)
+            await note(transaction.connection, image, DeletionAction.HARD_DELETE, principal.name)
             await transaction.connection.execute(delete(images).where(images.c.id == image.id))
             transaction.emit(
                 NewEvent(
@@ -197,6 +201,12 @@ class Images:
     async def _put(self, key: str, file: IO[bytes], info: ImageInfo) -> None:
         await asyncio.to_thread(file.seek, 0)
         await self._blobs.put_file(key, file, content_type=info.content_type)
+
+
+def _require_file(image: Image) -> None:
+    """Raises BlobNotFound for an image whose file was deleted: another's may have equal bytes."""
+    if image.storage_deleted:
+        raise BlobNotFound("the image's file was deleted")
 
 
 async def require_image(
@@ -275,9 +285,10 @@ async def _require_group(connection: AsyncConnection, new: NewImage) -> None:
             raise NotFound(f"{name} not found in this dataset")
 
 
-def _values(
+def image_values(
     principal: Principal, new: NewImage, info: ImageInfo, sha256: str, size: int
 ) -> dict[str, Any]:
+    """The row of a new image of `size` bytes."""
     return {
         "id": new_id(),
         "company_id": principal.company_id,

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from opsin.core.gathering import Gathering
 from opsin.storage.database import Database
-from opsin.storage.tables import api_keys
+from opsin.storage.tables import accounts, api_keys
 
 _AT_ONCE = 500
 
@@ -20,7 +20,7 @@ class LiveKeys:
         self._asked: Gathering[str, bool] = Gathering(self._hold)
 
     async def holds(self, key_id: str) -> bool:
-        """False once the key is revoked or deleted; never an answer from before the question."""
+        """False once the key or its account has ended; never an answer from before the question."""
         return await asyncio.shield(self._asked.ask(key_id, key_id))
 
     async def _hold(self, key_ids: Sequence[str]) -> list[bool]:
@@ -29,8 +29,12 @@ class LiveKeys:
             for start in range(0, len(key_ids), _AT_ONCE):
                 some = key_ids[start : start + _AT_ONCE]
                 rows = await connection.execute(
-                    select(api_keys.c.id).where(
-                        api_keys.c.id.in_(some), api_keys.c.revoked_at.is_(None)
+                    select(api_keys.c.id)
+                    .outerjoin(accounts, accounts.c.id == api_keys.c.account_id)
+                    .where(
+                        api_keys.c.id.in_(some),
+                        api_keys.c.revoked_at.is_(None),
+                        accounts.c.is_active.is_not(False),  # NULL for a key of no account
                     )
                 )
                 valid.update(rows.scalars())

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from opsin.core.conditions import Condition
 from opsin.core.errors import InvalidInput
 from opsin.core.records import columns_of, to_record
+from opsin.core.soft_deletion import DeletedRows
 from opsin.storage.ids import canonical_id
 
 Record = TypeVar("Record")
@@ -39,6 +40,7 @@ class Wanted:
 
     request: PageRequest
     conditions: tuple[Condition, ...] = ()
+    deleted: DeletedRows = DeletedRows.EXCLUDED
 
 
 @dataclass(frozen=True, slots=True)

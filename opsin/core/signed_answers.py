@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from opsin.core.errors import Overloaded
 from opsin.storage.curation import signed_answers
@@ -20,11 +20,12 @@ _POLL_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class SignedAnswer:
-    """What was answered: the status, and the body with its type."""
+    """What was answered: the status, and the body with its type; and of whose things it tells."""
 
     status: int
     content_type: str
     body: bytes
+    company_id: str | None = None
 
 
 class SignedAnswers:
@@ -59,6 +60,7 @@ class SignedAnswers:
                     status=given.status,
                     content_type=given.content_type,
                     body=given.body,
+                    company_id=given.company_id,
                     expires_at=datetime.now(UTC) + keep,
                 )
             )
@@ -86,25 +88,25 @@ class SignedAnswers:
         over = (table.c.expires_at <= now) | (
             table.c.status.is_(None) & (table.c.created_at <= now - _PENDING)
         )
-        try:
-            async with self._database.write() as transaction:
-                await transaction.connection.execute(
-                    delete(table).where(table.c.digest == digest, over)
+        fresh = {"id": new_id(), "created_at": now, "expires_at": now + keep}
+        empty = {"status": None, "content_type": None, "body": None}
+        async with self._database.write() as transaction:
+            connection = transaction.connection
+            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+            claimed = (
+                dialect.insert(table)
+                .values(digest=digest, **fresh)
+                .on_conflict_do_update(
+                    index_elements=[table.c.digest], set_=fresh | empty, where=over
                 )
-                await transaction.connection.execute(
-                    insert(table).values(
-                        id=new_id(), digest=digest, created_at=now, expires_at=now + keep
-                    )
-                )
-        except IntegrityError:
-            return False
-        return True
+                .returning(table.c.id)
+            )
+            return (await connection.execute(claimed)).first() is not None
 
     async def _find(self, digest: str) -> SignedAnswer | None:
         table = signed_answers
-        statement = select(table.c.status, table.c.content_type, table.c.body).where(
-            table.c.digest == digest, table.c.status.is_not(None)
-        )
+        columns = (table.c.status, table.c.content_type, table.c.body, table.c.company_id)
+        statement = select(*columns).where(table.c.digest == digest, table.c.status.is_not(None))
         async with self._database.read() as connection:
             row = (await connection.execute(statement)).first()
-        return None if row is None else SignedAnswer(row.status, row.content_type, row.body)
+        return None if row is None else SignedAnswer(*row)

@@ -24,14 +24,20 @@ from opsin.core.image_deletion import ImageDeletions
 from opsin.core.image_search import ImageSearches
 from opsin.core.images import Images
 from opsin.core.immediate import Immediate
+from opsin.core.imports.imports import Imports
 from opsin.core.links import Links
 from opsin.core.metadata import Metadata
 from opsin.core.owners import Owners
 from opsin.core.plugin_host import PluginHost
+from opsin.core.predictions import Predictions
+from opsin.core.rate_limits import RateLimits
+from opsin.core.recording import Recorder
+from opsin.core.sent_files import SentFiles
 from opsin.core.signed_answers import SignedAnswers
 from opsin.core.similarity.near_duplicates import NearDuplicates
 from opsin.core.similarity.similar_images import SimilarImages
 from opsin.core.uploads import Uploads
+from opsin.core.webhooks.webhooks import Webhooks
 from opsin.storage.database import Database
 
 
@@ -62,11 +68,17 @@ class UseCases:
     image_searches: ImageSearches
     images: Images
     immediate: Immediate
+    imports: Imports
     links: Links
     metadata: Metadata
     near_duplicates: NearDuplicates
     owners: Owners
+    predictions: Predictions
+    rate_limits: RateLimits
+    recorder: Recorder | None
     references: References
+    sent_files: SentFiles
     signed_answers: SignedAnswers
     similar_images: SimilarImages
     uploads: Uploads
+    webhooks: Webhooks

@@ -13,7 +13,9 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-import opsin.storage.curation  # noqa: F401 - its tables belong to the metadata
+import opsin.storage.curation
+import opsin.storage.predictions
+import opsin.storage.webhooks  # noqa: F401 - so do these
 from opsin.core.errors import StorageError
 from opsin.storage.database import connect_without_pool, database_url
 

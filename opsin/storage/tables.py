@@ -204,7 +204,8 @@ analyses = Table(
     _reference("company_id", "companies"),
     _reference("dataset_id", "datasets"),
     _reference("image_id", "images"),
-    # An analysis is run here (operation) or told from outside (external); never both.
+    # An analysis is run here (operation) or told from outside (external); one that was imported
+    # from an export is external, and names the operation that made it elsewhere.
     Column("external", Boolean, nullable=False, default=False),
     Column("operation", String(255), nullable=True),
     Column("operation_version", String(100), nullable=True),
@@ -276,6 +277,15 @@ annotations = Table(
     Column("ordering", Integer, nullable=True),
     _time("created_at"),
     Index(None, "analysis_id", "id"),
+    # Those that are shown before all others; most pipelines give no ordering.
+    Index(
+        "ix_annotations_ordering",
+        "analysis_id",
+        "ordering",
+        "id",
+        sqlite_where=text("ordering IS NOT NULL"),
+        postgresql_where=text("ordering IS NOT NULL"),
+    ),
 )
 
 artifacts = Table(

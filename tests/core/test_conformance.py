@@ -11,6 +11,7 @@ from pydantic import Field
 from opsin.core.conformance import Finding, Verdict, check_plugin
 from opsin.core.conformance.trial import difference
 from opsin.core.contract import (
+    Annotation,
     Box,
     Input,
     Item,
@@ -171,6 +172,28 @@ def test_a_broken_promise_is_found(
     tmp_path: Path, runner: type[Runner[Any, Any]], check: str, text: str
 ) -> None:
     assert text in broken(findings_of(tmp_path, Measure(runner)))[check]
+
+
+class Described(Mean):
+    """Says that it gives metrics, and gives a caption as well."""
+
+    annotation_types = ("metric",)
+
+    def annotations(self) -> Sequence[Annotation]:
+        return [
+            Annotation(annotation_type=kind, data={"value": self.mean})
+            for kind in ("metric", "caption")
+        ]
+
+
+class Describes(Sound):
+    def run(self, batch: Sequence[float]) -> Sequence[Mean]:
+        return [Described(mean=mean) for mean in batch]
+
+
+def test_annotations_of_a_type_that_is_not_said_are_found(tmp_path: Path) -> None:
+    found = findings_of(tmp_path, Measure(Describes, result=Described))
+    assert broken(found)["gives what it declares"] == "annotation_types does not say 'caption'"
 
 
 class Labels(Params):

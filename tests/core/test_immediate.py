@@ -23,7 +23,8 @@ from opsin.core.errors import (
     Overloaded,
     TooLarge,
 )
-from opsin.core.immediate import PictureSource
+from opsin.core.imaging import ImageLimits, decode
+from opsin.core.immediate import KnownPixels, PictureSource
 from opsin.core.testing import FakeOperation, FakeResult, Script
 from opsin.settings import Settings
 from opsin.storage.blobs import content_key
@@ -77,6 +78,9 @@ async def test_every_source_gives_the_same_and_nothing_is_stored(
     before = await stored(parts)
     for source in (
         PictureSource(file=io.BytesIO(PICTURE)),
+        PictureSource(content=PICTURE),
+        PictureSource(pixels=await parts.use_cases.immediate.decode(principal, PICTURE)),
+        PictureSource(pixels=KnownPixels(decode(PICTURE, ImageLimits()))),
         PictureSource(url=f"{server.url}/a.png"),
         PictureSource(base64=base64.b64encode(PICTURE).decode()),
         PictureSource(image_id=image.id),
@@ -88,6 +92,25 @@ async def test_every_source_gives_the_same_and_nothing_is_stored(
         assert [r.mark for r in results if isinstance(r, FakeResult)] == [0, 1, 2]
     assert await stored(parts) == before
     assert len(await blobs(settings)) == 1
+
+
+async def test_pixels_with_a_name_are_known_again(settings: Settings, script: Script) -> None:
+    """Whoever needs the pixels as well asks with them: nothing is computed or decoded twice."""
+    async with house_of(settings, FakeOperation(script=script, deterministic=True)) as parts:
+        principal = await parts.use_cases.access.local()
+        immediate, counts = parts.use_cases.immediate, parts.use_cases.answers.counts
+        known = await immediate.decode(principal, PICTURE)
+        for source in (
+            PictureSource(pixels=known),
+            PictureSource(content=PICTURE),
+            PictureSource(pixels=await immediate.decode(principal, PICTURE)),
+        ):
+            await analyze(parts, principal, source)
+        assert (counts.computed, counts.memory) == (1, 2)
+        assert parts.use_cases.engine.picture_counts.misses == 1
+        for _ in range(2):  # pixels without a name were never seen before
+            await analyze(parts, principal, PictureSource(pixels=KnownPixels(known.image)))
+        assert counts.memory == 2 and len(script.batches) == 3
 
 
 async def test_a_failing_task_does_not_fail_the_others(

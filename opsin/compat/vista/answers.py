@@ -13,31 +13,10 @@ from pydantic_core import to_jsonable_python
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from opsin.core import errors
+from opsin.core.error_statuses import headers_of, status_of
+from opsin.core.errors import LimitReached, OpsinError
 
 log = logging.getLogger(__name__)
-
-STATUS: dict[type[errors.OpsinError], HTTPStatus] = {
-    errors.OpsinError: HTTPStatus.INTERNAL_SERVER_ERROR,
-    errors.InvalidInput: HTTPStatus.BAD_REQUEST,
-    errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
-    errors.Forbidden: HTTPStatus.FORBIDDEN,
-    errors.NotFound: HTTPStatus.NOT_FOUND,
-    errors.Gone: HTTPStatus.GONE,
-    errors.Conflict: HTTPStatus.CONFLICT,
-    errors.LimitReached: HTTPStatus.BAD_REQUEST,
-    errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
-    errors.Cancelled: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.OperationUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.OperationFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
-    errors.FetchFailed: HTTPStatus.BAD_REQUEST,
-    errors.PluginError: HTTPStatus.INTERNAL_SERVER_ERROR,
-    errors.StorageError: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.BlobNotFound: HTTPStatus.NOT_FOUND,
-    errors.ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,
-}
 
 
 class Invalid(Exception):
@@ -61,14 +40,13 @@ def json_answer(content: Any, status: int = 200, **headers: str) -> Response:
 def error_answer(error: Exception) -> Response:
     """The one place where an exception becomes an answer; what nobody expected is masked."""
     match error:
-        case errors.OpsinError():
-            status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-            headers = {}
-            if isinstance(error, errors.Overloaded):
-                headers["retry-after"] = str(max(1, round(error.retry_after)))
-            return _told({"detail": error.message}, status, **headers)
+        case LimitReached():
+            # As the public server has it; everywhere else it is a conflict.
+            return _told({"detail": error.message}, HTTPStatus.BAD_REQUEST)
+        case OpsinError():
+            return _told({"detail": error.message}, status_of(error), **headers_of(error))
         case HTTPException():
-            return _told({"detail": error.detail}, error.status_code)
+            return _told({"detail": error.detail}, error.status_code, **(error.headers or {}))
         case RequestValidationError():
             return _told({"detail": _plain(error.errors())}, 422)
         case Invalid():

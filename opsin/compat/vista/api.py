@@ -11,6 +11,7 @@ from opsin.compat.vista.comments import CommentRoutes
 from opsin.compat.vista.deletion import DeletionRoutes
 from opsin.compat.vista.door import Door
 from opsin.compat.vista.gate import PREFIXES, Gate
+from opsin.compat.vista.headers import SecurityHeaders
 from opsin.compat.vista.health import HealthRoutes
 from opsin.compat.vista.images import ImageRoutes
 from opsin.compat.vista.labels import LabelRoutes
@@ -53,7 +54,6 @@ def vista_api(use_cases: UseCases, options: VistaOptions) -> FastAPI:
     return app
 
 
-def vista_routes(use_cases: UseCases, options: VistaOptions) -> list[BaseRoute]:
+def vista_routes(app: FastAPI) -> list[BaseRoute]:
     """The same application at `/api`, `/api-key` and `/api-ml`."""
-    app = vista_api(use_cases, options)
-    return [Mount(prefix, app) for prefix in PREFIXES]
+    return [Mount(prefix, SecurityHeaders(app)) for prefix in PREFIXES]

@@ -78,7 +78,7 @@ class ArtifactRoutes:
         principal = await self._door.reach(request, analyses, analysis_id)
         use_cases = self._door.use_cases
         found = await use_cases.artifacts.find(principal, analysis_id, parts[2])
-        if found is None and await use_cases.uploads.collect(analysis_id):
+        if found is None and await use_cases.sent_files.collect(analysis_id):
             found = await use_cases.artifacts.find(principal, analysis_id, parts[2])
         if found is None or found.sha256 is None:
             raise NotFound("Artifact not found in storage")

@@ -59,6 +59,8 @@ def read_annotations(body: bytes, most: int) -> BulkAnnotations:
 
 
 def _known(annotation: dict[str, Any]) -> dict[str, Any]:
+    if annotation.keys() <= _KNOWN:
+        return annotation
     return {name: annotation[name] for name in annotation if name in _KNOWN}
 
 

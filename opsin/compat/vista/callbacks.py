@@ -1,5 +1,8 @@
 """Callbacks of pipelines: status, addresses for files, findings, and the end."""
 
+import asyncio
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,14 +17,20 @@ from opsin.compat.vista.answers import Invalid, json_answer, problem
 from opsin.compat.vista.bulk import read_annotations
 from opsin.compat.vista.door import Door
 from opsin.compat.vista.gate import Policy
-from opsin.compat.vista.objects import new_annotation
+from opsin.compat.vista.objects import new_annotations
+from opsin.compat.vista.repeats import echo, once_of, wants_little
 from opsin.compat.vista.routing import Routes, admission
 from opsin.compat.vista.signatures import Dialect
+from opsin.core.access import Principal
+from opsin.core.annotations import NewRow
+from opsin.core.checked_annotations import CheckedAnnotations
 from opsin.core.contract import Annotation
-from opsin.core.errors import IllegalTransition
+from opsin.core.errors import IllegalTransition, NotFound
 from opsin.core.lifecycle import AnalysisStatus
+from opsin.core.once import Once, Repeated
 from opsin.core.records import Analysis
 from opsin.core.storable import check_json
+from opsin.core.uploads import ExpectedFile
 
 _SHOWN_AFTER_BULK = 500
 _CONTENT_TYPES = {
@@ -48,6 +57,7 @@ class Finish(BaseModel):
 class ArtifactWanted(BaseModel):
     artifact_name: str = Field(min_length=1, max_length=255, pattern=_NAME)
     content_type: str = Field(min_length=3, max_length=255)
+    size_bytes: int | None = Field(None, ge=0, le=2**53)
 
 
 class PresignWanted(BaseModel):
@@ -75,12 +85,20 @@ class CallbackRoutes:
 
     def add_to(self, routes: Routes) -> None:
         one, tag = "/analyses/{analysis_id}", "callbacks"
-        routes.add("PATCH", f"{one}/status", self.status, policy=Policy.STATUS, tag=tag)
-        signed = Policy.CALLBACK
-        routes.add("POST", f"{one}/artifacts/presign", self.presign, policy=signed, tag=tag)
-        bulk = f"{one}/annotations:bulk"
-        routes.add("POST", bulk, self.bulk, policy=signed, tag=tag, body=BulkWanted)
-        routes.add("POST", f"{one}/finalize", self.finalize, policy=signed, tag=tag)
+        add = partial(routes.add, policy=Policy.CALLBACK, tag=tag)
+        routes.add(
+            "PATCH", f"{one}/status", self.status, policy=Policy.STATUS, tag=tag, direct=True
+        )
+        add("POST", f"{one}/artifacts/presign", self.presign)
+        add(
+            "POST",
+            f"{one}/annotations:bulk",
+            self.bulk,
+            body=BulkWanted,
+            direct=True,
+            remembers=False,
+        )
+        add("POST", f"{one}/finalize", self.finalize, direct=True)
 
     async def status(self, request: Request, analysis_id: UUID, body: StatusChange) -> Response:
         """Move an analysis on."""
@@ -96,8 +114,8 @@ class CallbackRoutes:
     async def presign(self, request: Request, analysis_id: UUID, body: PresignWanted) -> Response:
         """Addresses that take a file each."""
         wanted = _files(body)
-        for name, _ in wanted:
-            if ".." in name:
+        for file in wanted:
+            if ".." in file.name:
                 raise HTTPException(400, "Invalid filename: path traversal not allowed")
         principal = await self._door.analysis(request, analysis_id)
         made = await self._door.use_cases.uploads.presign(principal, str(analysis_id), wanted)
@@ -128,19 +146,56 @@ class CallbackRoutes:
             if is_documented:
                 raise HTTPException(400, _first_reason(invalid)) from None
             raise
+        if is_documented:
+            return await self._append_signed(request, principal, str(analysis_id), found.checked)
         use_cases = self._door.use_cases
-        analysis, rows = await use_cases.annotations.append(
-            principal, str(analysis_id), found.checked
+        once = await once_of(request, self._door.options.remembered)
+        created = len(found.checked)
+        try:
+            analysis, _ = await use_cases.annotations.append(
+                principal, str(analysis_id), found.checked, once=once
+            )
+        except Repeated as repeated:
+            analysis = await require(self._door, principal, str(analysis_id))
+            created = int(repeated.told)
+        most = 0 if wants_little(request) else _SHOWN_AFTER_BULK
+        page, _ = await asyncio.gather(
+            use_cases.external_reads.annotation_page(analysis.company_id, analysis.id, limit=most),
+            use_cases.sent_files.collect(analysis.id),
         )
-        await use_cases.uploads.collect(analysis.id)
-        reads = use_cases.external_reads
-        total = await reads.annotation_count(analysis)
-        shown: Any = [new_annotation(row) for row in rows]
-        if not is_documented:
-            page = await reads.annotations_json(analysis, skip=0, limit=_SHOWN_AFTER_BULK)
-            shown = orjson.Fragment(page)
-        content = {"created_count": len(rows), "annotations": shown, "total": total}
-        return json_answer(content, 201 if is_documented else 200)
+        if page is None:
+            raise NotFound("Analysis not found")  # deleted a moment ago
+        shown = orjson.Fragment(page.json)
+        content = {"created_count": created, "annotations": shown, "total": page.total}
+        return json_answer(content, 200, **echo(request, once))
+
+    async def _append_signed(
+        self,
+        request: Request,
+        principal: Principal,
+        analysis_id: str,
+        checked: CheckedAnnotations,
+    ) -> Response:
+        """As the documented dialect answers; kept with the rows, for whoever sends it again."""
+        admitted, answers = admission(request), list[str]()
+        assert admitted.digest is not None
+        once = Once(admitted.digest, admitted.keep)
+
+        def tell(rows: Sequence[NewRow], total: int) -> str:
+            shown = b"[]" if wants_little(request) else new_annotations(rows)
+            told = {"created_count": len(rows), "annotations": orjson.Fragment(shown)}
+            answers.append(orjson.dumps(told | {"total": total}).decode())
+            return answers[0]
+
+        use_cases = self._door.use_cases
+        try:
+            analysis, _ = await use_cases.annotations.append(
+                principal, analysis_id, checked, once=once, tell=tell
+            )
+            await use_cases.sent_files.collect(analysis.id)
+        except Repeated as repeated:
+            answers = [repeated.told]
+        return Response(answers[0], 201, media_type="application/json")
 
     async def finalize(
         self, request: Request, analysis_id: UUID, body: Finish | None = None
@@ -165,7 +220,7 @@ class CallbackRoutes:
                 analysis = await use_cases.analyses.update_status(
                     principal, analysis.id, wanted, body.error_message
                 )
-        await use_cases.uploads.collect(analysis.id)
+        await use_cases.sent_files.collect(analysis.id)
         spelling = _spelling(body.status, analysis) if body.status else None
         return await full_answer(self._door, analysis, status=spelling)
 
@@ -185,16 +240,19 @@ def _spelling(word: str, analysis: Analysis) -> str | None:
     return "canceled" if cancelled and word.strip().lower() == "canceled" else None
 
 
-def _files(body: PresignWanted) -> list[tuple[str, str]]:
+def _files(body: PresignWanted) -> list[ExpectedFile]:
     if body.artifacts is not None:
-        return [(one.artifact_name, one.content_type) for one in body.artifacts]
+        return [
+            ExpectedFile(one.artifact_name, one.content_type, one.size_bytes)
+            for one in body.artifacts
+        ]
     if body.artifact_type is None:
         raise problem(["artifact_type"], "Field required", "missing")
     if body.artifact_type not in _CONTENT_TYPES:
         kinds = ", ".join(_CONTENT_TYPES)
         raise problem(["artifact_type"], f"Input should be one of: {kinds}", "enum")
     name = body.filename or f"{body.artifact_type}.bin"
-    return [(name, _CONTENT_TYPES[body.artifact_type])]
+    return [ExpectedFile(name, _CONTENT_TYPES[body.artifact_type])]
 
 
 def _check_boxes(boxes: list[tuple[int, Any]]) -> None:

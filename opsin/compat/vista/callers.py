@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from starlette.exceptions import HTTPException
 
 from opsin.compat.vista.options import VistaOptions
-from opsin.core.access import LOCAL_COMPANY, Access, Principal
+from opsin.core.access import LOCAL_COMPANY, Access, Principal, presented_key
 from opsin.core.accounts import Account, Accounts, clean_email
 from opsin.core.errors import Forbidden, Unauthenticated
 
@@ -24,6 +24,11 @@ class Caller:
     """Companies by id; the name is None where it was not needed yet."""
     account: Account | None = None
     is_dev: bool = False
+
+    @property
+    def identity(self) -> str:
+        """Names the caller among all of them."""
+        return f"{self.home.company_id} {self.home.identity}"
 
     @property
     def is_administrator(self) -> bool:
@@ -48,7 +53,7 @@ class Callers:
 
     async def by_key(self, headers: Mapping[str, str]) -> Caller | None:
         """The caller behind the key in the headers; None without one."""
-        token = _api_key(headers)
+        token = presented_key(headers.get("authorization"), headers.get("x-api-key"))
         if token is None:
             return None
         principal = await self._access.authenticate(token)
@@ -79,7 +84,7 @@ class Callers:
         secret = headers.get(options.proxy_secret_header)
         if address is None and secret is None:
             return None
-        if options.proxy_secret is None:
+        if not options.proxy_secret:  # an empty one would fit a header that is not there
             raise HTTPException(500, "Server configuration error")
         expected = options.proxy_secret.encode()
         if not hmac.compare_digest((secret or "").encode("utf-8", "surrogatepass"), expected):
@@ -97,13 +102,3 @@ class Callers:
         account = await self._accounts.of_email(email, company=LOCAL_COMPANY)
         home = Principal(local.company_id, email, None, account.id)
         return Caller(home, {local.company_id: LOCAL_COMPANY}, account, is_dev=True)
-
-
-def _api_key(headers: Mapping[str, str]) -> str | None:
-    authorization = headers.get("authorization")
-    if authorization is not None:
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            raise Unauthenticated("The Authorization header must be: Bearer <key>")
-        return token.strip()
-    return headers.get("x-api-key", "").strip() or None

@@ -55,9 +55,9 @@ class Door:
         if company_id is None:
             raise NotFound(f"{_NAMES[table.name]} not found")
         caller = admission(request).caller
-        if caller is None:
-            return Principal(company_id, PIPELINE)
-        return caller.principal(company_id)
+        reached = caller.principal(company_id) if caller else Principal(company_id, PIPELINE)
+        request.state.company_id = company_id  # of whose things the answer tells
+        return reached
 
     async def _presume(self, request: Request, table: Table, identity: object) -> Principal:
         """As `reach`, for what the use case itself looks up within the principal's company.
@@ -69,6 +69,7 @@ class Door:
         if caller is None or len(caller.groups) > 1:
             return await self.reach(request, table, identity)
         request.state.reach = partial(self.reach, request, table, identity)
+        request.state.company_id = caller.home.company_id
         return caller.home
 
     async def project(self, request: Request, identity: object) -> Principal:

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from opsin.compat.forgery import check_forgery
 from opsin.compat.vista.callers import Caller, Callers
 from opsin.compat.vista.options import VistaOptions
 from opsin.compat.vista.signatures import Dialect, verify
@@ -21,7 +22,12 @@ from opsin.storage.ids import canonical_id
 API, API_KEY, API_ML = "/api", "/api-key", "/api-ml"
 PREFIXES = (API, API_KEY, API_ML)
 
-_NOT_KEPT = frozenset({401, 403})
+
+def prefix_of(request: Request) -> str:
+    """Below which of the prefixes the request came, wherever the whole server is mounted."""
+    scope = request.scope
+    root: str = scope.get("root_path", "")
+    return root.removeprefix(scope.get("app_root_path", ""))
 
 
 class Policy(Enum):
@@ -61,7 +67,7 @@ class Gate:
         """Raises Unauthenticated, NotFound while the feature is off, HTTPException."""
         if policy is Policy.OPEN:
             return Admission(None, None)
-        prefix = request.scope.get("root_path", "")
+        prefix = prefix_of(request)
         caller = await self._caller(request, prefix)
         if policy.is_of_analyses and not self._options.is_enabled and prefix != API_ML:
             if caller is None:
@@ -75,35 +81,46 @@ class Gate:
             self._require_caller(caller)
         digest = None
         if dialect is Dialect.DOCUMENTED and request.method not in ("GET", "HEAD"):
-            digest = _digest(request)
+            # Where a signature is enough, its repeat is one with and without credentials.
+            digest = _digest(request, None if is_signed_callback else caller)
         return Admission(caller, dialect, digest, self._kept(request))
 
     async def remembered(
-        self, admission: Admission, act: Callable[[], Awaitable[Response]]
+        self, request: Request, admission: Admission, act: Callable[[], Awaitable[Response]]
     ) -> Response:
-        """What `act` answers, or what it answered when the same request came first."""
+        """What `act` answers, or what it answered when the same request was carried out.
+
+        What was refused has done nothing, and may be tried again.  An endpoint whose answer is for
+        one time only puts what a repeat is told into `request.state.told_again`.
+        Raises Forbidden for a caller who does not reach what the first one was told of.
+        """
         if admission.digest is None:
             return await act()
         digest, keep = admission.digest, admission.keep
         known = await self._answers.claim(digest, keep)
         if known is not None:
+            if admission.caller is not None and known.company_id is not None:
+                admission.caller.principal(known.company_id)
             return Response(known.body, known.status, media_type=known.content_type)
         try:
             answer = await act()
         except BaseException:
             await self._answers.release(digest)
             raise
-        if answer.status_code >= 500 or answer.status_code in _NOT_KEPT:
+        if answer.status_code >= 400:
             await self._answers.release(digest)
             return answer
-        kind = answer.headers.get("content-type", "application/json")
-        given = SignedAnswer(answer.status_code, kind, bytes(answer.body))
+        kept: Response = getattr(request.state, "told_again", answer)
+        kind = kept.headers.get("content-type", "application/json")
+        company_id = getattr(request.state, "company_id", None)
+        given = SignedAnswer(kept.status_code, kind, bytes(kept.body), company_id)
         await self._answers.answer(digest, given, keep)
         return answer
 
     async def _caller(self, request: Request, prefix: str) -> Caller | None:
         """Credentials that are sent must be valid, also where none are needed."""
         if prefix == API:
+            check_forgery(request, self._options.origins)
             return await self._callers.by_any(request.headers)
         missing = "API key required." if prefix == API_ML else "Authentication required."
         try:
@@ -154,15 +171,19 @@ class Gate:
         return found
 
 
-def _digest(request: Request) -> str:
+def _digest(request: Request, caller: Caller | None) -> str:
     """Names a request by method, path and signature, however the path is written.
 
-    Prefix, slash and spelling of ids are left out: by none of them may a repeat act again.
+    Prefix, slash and spelling of ids are left out: by none of them may a repeat act again.  With a
+    `caller` it is this user's alone: who else signs the same words asks for something else.
     """
     template = request.scope["route"].path.rstrip("/")
     named = sorted(
         (name, canonical_id(value) or value) for name, value in request.path_params.items()
     )
     signature = request.headers.get("x-ml-signature", "")
-    message = json.dumps([request.method, template, named, signature])
+    parts = [request.method, template, named, signature]
+    if caller is not None:
+        parts.append(caller.identity)
+    message = json.dumps(parts)
     return hashlib.sha256(message.encode()).hexdigest()

@@ -94,9 +94,11 @@ class ImageRoutes:
         url = f"/images/{image.id}/content"
         return json_answer({"url": url, "object_key": storage_key(image), "method": "GET"})
 
-    async def content(self, request: Request, image_id: UUID) -> Response:
-        """The file as it was taken in."""
-        image = await self._image(request, image_id)
+    async def content(
+        self, request: Request, image_id: UUID, include_deleted: bool = False
+    ) -> Response:
+        """The file as it was taken in; that of a deleted image only when it is asked for."""
+        image = await self._image(request, image_id, deleted=include_deleted)
         source = self._door.use_cases.images.stream(image)
         first = await anext(source, b"")
 
@@ -113,12 +115,17 @@ class ImageRoutes:
         )
 
     async def thumbnail(
-        self, request: Request, image_id: UUID, width: int = 200, height: int = 200
+        self,
+        request: Request,
+        image_id: UUID,
+        width: int = 200,
+        height: int = 200,
+        include_deleted: bool = False,
     ) -> Response:
         """A copy that fits into the box, in the file's own format where that can be."""
         if width < 1 or height < 1:
             raise HTTPException(400, "Width and height must be positive")
-        image = await self._image(request, image_id)
+        image = await self._image(request, image_id, deleted=include_deleted)
         most = _LARGEST_THUMBNAIL
         picture, kind = await self._door.use_cases.images.thumbnail(
             image, min(width, most), min(height, most), keep_format=True

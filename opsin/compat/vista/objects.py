@@ -1,5 +1,6 @@
 """Our records as VISTA's clients read them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,8 +9,8 @@ import orjson
 from opsin.core.accounts import Account
 from opsin.core.annotations import NewRow
 from opsin.core.comments import Comment
+from opsin.core.deletion_log import ImageDeletion
 from opsin.core.image_classes import ImageClass, ImageClassification
-from opsin.core.image_deletion import ImageDeletion
 from opsin.core.lifecycle import AnalysisStatus
 from opsin.core.metadata import MetadataEntry
 from opsin.core.records import Analysis, ApiKey, Dataset, Image
@@ -60,20 +61,26 @@ def status_word(status: AnalysisStatus) -> str:
     return status.value.lower()
 
 
-def new_annotation(row: NewRow) -> dict[str, Any]:
-    """An annotation that was just stored."""
-    kind, class_name, confidence, data, path, ordering = row.values
-    return {
-        "id": row.id,
-        "analysis_id": row.analysis.id,
-        "annotation_type": kind,
-        "class_name": class_name,
-        "confidence": confidence,
-        "data": orjson.Fragment(data),
-        "storage_path": path,
-        "ordering": ordering,
-        "created_at": moment(row.created_at),
-    }
+def new_annotations(rows: Sequence[NewRow]) -> bytes:
+    """Annotations of one analysis that were just stored, as a JSON list."""
+    if not rows:
+        return b"[]"
+    analysis_id, created_at = rows[0].analysis.id, moment(rows[0].created_at)
+    shown = []
+    for identity, _, _, (kind, class_name, confidence, data, path, ordering) in rows:
+        one = {
+            "id": identity,
+            "analysis_id": analysis_id,
+            "annotation_type": kind,
+            "class_name": class_name,
+            "confidence": confidence,
+            "data": orjson.Fragment(data),
+            "storage_path": path,
+            "ordering": ordering,
+            "created_at": created_at,
+        }
+        shown.append(one)
+    return orjson.dumps(shown)
 
 
 def project_object(dataset: Dataset, company_name: str) -> dict[str, Any]:

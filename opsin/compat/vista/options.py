@@ -36,7 +36,11 @@ class VistaOptions:
     proxy_secret_header: str = "X-Proxy-Secret"
     proxy_secret: str | None = field(default=None, repr=False)
     mock_user: str = "test@example.com"
+    mock_groups: tuple[str, ...] = ()
+    """Told to whoever asks for the groups of dev mode, also while they have no projects."""
     public_url: str | None = None
+    origins: tuple[str, ...] = ()
+    """Other sites whose pages may call."""
 
     @property
     def remembered(self) -> timedelta:

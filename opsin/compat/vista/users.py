@@ -8,12 +8,14 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from opsin.compat.vista.answers import json_answer
+from opsin.compat.vista.answers import error_answer, json_answer
 from opsin.compat.vista.callers import Caller
 from opsin.compat.vista.door import Door
 from opsin.compat.vista.objects import key_object, user_object
 from opsin.compat.vista.routing import Routes
-from opsin.core.errors import NotFound
+from opsin.core.errors import Conflict, NotFound
+
+_TOLD_ONCE = "This key was made before; its text is told once"
 
 
 class UserCreate(BaseModel):
@@ -52,10 +54,11 @@ class UserRoutes:
         return json_answer(await self._user(self._door.caller(request)))
 
     async def groups(self, request: Request) -> Response:
-        """Those of the caller's groups that own a project."""
+        """Those of the caller's groups that own a project; in dev mode, what is offered too."""
         caller = self._door.caller(request)
         names = await self._door.use_cases.datasets.group_names(list(caller.groups))
-        return json_answer(list(names))
+        offered = self._door.options.mock_groups if caller.is_dev else ()
+        return json_answer([*names, *(name for name in offered if name not in names)])
 
     async def create(self, request: Request, body: UserCreate) -> Response:
         """A new user, by an administrator."""
@@ -90,6 +93,7 @@ class UserRoutes:
         caller = self._door.caller(request)
         record, text = await self._door.use_cases.access.create_key(caller.home, body.name)
         made = key_object(record, caller.home.identity)
+        request.state.told_again = error_answer(Conflict(_TOLD_ONCE))
         return json_answer({"api_key": made, "key": text}, 201)
 
     async def keys(self, request: Request) -> Response:

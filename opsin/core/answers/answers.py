@@ -63,7 +63,7 @@ class Answers:
         self.flights: dict[str, Flight] = {}
         """What is being computed and may be shared, by key."""
         self.counts = AnswerCounts()
-        self._engine = engine
+        self.engine = engine
         self._keys = keys
 
     async def analyze(
@@ -83,14 +83,17 @@ class Answers:
 
         `company_id` is the asker's.  With `content_sha256`, of the encoded bytes, and `info`, what
         the decoded picture will be like, an `Opener` is not used unless something is computed that
-        looks at the picture.
+        looks at the picture.  Pixels without `content_sha256` were never known by a name: all is
+        computed.
         """
         if isinstance(source, DecodedImage):
-            return await self._engine.analyze(
+            info = source.info
+        if isinstance(source, DecodedImage) and content_sha256 is None:
+            return await self.engine.analyze(
                 source, tasks, deadline=deadline, priority=priority, on_outcome=on_outcome
             )
         async with _until(deadline):
-            if content_sha256 is None and not callable(source):
+            if not (content_sha256 or callable(source) or isinstance(source, DecodedImage)):
                 content_sha256 = await digest_of(source, self.limits.max_bytes)
             picture = GivenPicture(source, options, content_sha256, info)
             run = partial(self._run, picture, _name(company_id, picture, tasks), priority)
@@ -119,7 +122,7 @@ class Answers:
         info: ImageInfo | None = None,
         deadline: float | None = None,
     ) -> Analyzed:
-        return await self._engine.analyze(
+        return await self.engine.analyze(
             picture.source,
             tasks,
             content=content,

@@ -4,14 +4,17 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from opsin.core.engine.opening import Opener, opened
-from opsin.core.imaging import DecodeOptions, ImageInfo, Source
+from opsin.core.imaging import DecodedImage, DecodeOptions, ImageInfo, Source
 
 
 @dataclass(frozen=True, slots=True)
 class GivenPicture:
-    """Its bytes or how to get them; `sha256` and `info` where they are known without opening it."""
+    """Its bytes or how to get them; `sha256` and `info` where they are known without opening it.
 
-    source: Source | Opener
+    Pixels come with both.
+    """
+
+    source: Source | Opener | DecodedImage
     options: DecodeOptions
     sha256: str | None
     info: ImageInfo | None
@@ -19,7 +22,8 @@ class GivenPicture:
     @property
     def lasts(self) -> bool:
         """Whether it can be read when the asker is gone: a file is closed by then."""
-        return isinstance(self.source, bytes) or callable(self.source)
+        return isinstance(self.source, bytes | DecodedImage) or callable(self.source)
 
     def open(self) -> AbstractAsyncContextManager[Source]:
+        assert not isinstance(self.source, DecodedImage)  # its info is known
         return opened(self.source)

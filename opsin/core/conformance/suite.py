@@ -176,9 +176,14 @@ def _check_answer(loadable: Loadable, answer: Any, picture: Picture) -> None:
         raise Broken(f"gave a {type(answer).__name__}, where {expected.__name__} is declared")
     try:
         check_json(answer.model_dump(mode="json"), "result")
-        validate_annotations(list(answer.annotations()))
+        annotations = list(answer.annotations())
+        validate_annotations(annotations)
     except OpsinError as error:
         raise Broken(error.message) from error
+    said = type(answer).annotation_types
+    for annotation in annotations:
+        if said and annotation.annotation_type not in said:
+            raise Broken(f"annotation_types does not say {annotation.annotation_type!r}")
     names = [artifact.name for artifact in answer.artifacts()]
     if len(set(names)) < len(names):
         raise Broken("two artifacts have one name")

@@ -64,6 +64,10 @@ class Result(BaseModel):
     """Its fields that hold hashes of 64 bits (16 hexadecimal digits) by which near-duplicates are
     found: of those of two like pictures, few bits differ."""
 
+    annotation_types: ClassVar[tuple[str, ...]] = ()
+    """Types that its annotations may have, so that operations can be chosen by what they find;
+    empty where it does not say."""
+
     region: Box | None = None
     note: str | None = None
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,36 @@ def check_device_name(name: str) -> str:
     return name
 
 
+_resolved: dict[str, str] = {}
+"""What `resolve_device` has said, by name."""
+_FIRST_GPU = Path("/dev/nvidia0")
+
+
+def expected_device(name: str) -> str:
+    """What `resolve_device` says, or will as far as can be told without torch; costs nothing."""
+    if name in _resolved:
+        return _resolved[name]
+    if name == "auto":
+        return "cuda:0" if _may_have_gpu() else "cpu"
+    return "cuda:0" if name == "cuda" else name
+
+
+@cache
+def _may_have_gpu() -> bool:
+    return find_spec("torch") is not None and _FIRST_GPU.exists()
+
+
 def resolve_device(name: str) -> str:
     """The device that a setting means here: `cpu` or `cuda:<number>`.
 
     Imports torch, which takes seconds: ask on the thread that loads a runner that needs torch.
     Raises ConfigurationError when the named device is not on this machine.
     """
+    found = _resolved[name] = _found_device(name)
+    return found
+
+
+def _found_device(name: str) -> str:
     check_device_name(name)
     if name == "cpu":
         return "cpu"

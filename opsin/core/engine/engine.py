@@ -3,7 +3,8 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from opsin.core.contract import Embedding
 from opsin.core.engine.batching import Completed, deliver
 from opsin.core.engine.bounded_cache import CacheCounts
 from opsin.core.engine.decoding import Decoder, Picture
-from opsin.core.engine.device import check_device_name
+from opsin.core.engine.device import check_device_name, expected_device
 from opsin.core.engine.lanes import Lanes
 from opsin.core.engine.loading import Loader
 from opsin.core.engine.mailbox import Mailbox
@@ -120,6 +121,29 @@ class Engine:
         )
         return plan.future.result()
 
+    @asynccontextmanager
+    async def decoded(
+        self,
+        source: Source,
+        *,
+        options: DecodeOptions = _DEFAULT_OPTIONS,
+        content: str | None = None,
+    ) -> AsyncIterator[DecodedImage]:
+        """The picture, decoded on the pool within the engine's limits.
+
+        Its pixels count as in use until the end, so that not all who wait for something hold one;
+        whoever asks for the same `content` meanwhile shares them.  Errors as of `analyze`.
+        """
+        plan = self._plan((), 0, options, content)
+        picture = Picture(source, options, plan.decoded, content)
+        try:
+            await self._requests.carry_out(plan, partial(self._decoder.start, picture, 0))
+            assert plan.image is not None  # or the plan would have failed
+            yield plan.image
+        finally:
+            self._decoder.release(picture)
+            del plan, picture  # as in `_carry_out`
+
     async def decode(
         self,
         source: Source,
@@ -127,10 +151,9 @@ class Engine:
         options: DecodeOptions = _DEFAULT_OPTIONS,
         content: str | None = None,
     ) -> DecodedImage:
-        """Decode on the pool, within the engine's limits; `content` and errors as of `analyze`."""
-        plan = await self._carry_out(source, (), 0, options, content)
-        assert plan.image is not None  # or the plan would have failed
-        return plan.image
+        """As `decoded`; the pixels are the caller's, and count no more."""
+        async with self.decoded(source, options=options, content=content) as image:
+            return image
 
     async def embed_texts(
         self,
@@ -160,6 +183,11 @@ class Engine:
         await self._requests.carry_out(request, request.start)
         found = request.future.result()
         return [of_unit_length(embedding) for embedding in found] if normalize else found
+
+    @property
+    def device(self) -> str:
+        """Where models run; before the first of them is loaded, where they are expected to."""
+        return expected_device(self._loader.device)
 
     @property
     def picture_counts(self) -> CacheCounts:
@@ -208,19 +236,15 @@ class Engine:
         on_input: Callable[[Outcome], None] | None = None,
     ) -> PicturePlan:
         """Plan the work on one picture, have it decoded unless it is, and wait for the end."""
-        plan = PicturePlan(
-            tasks,
+        plan = self._plan(
             steps,
-            self.runners,
-            self.regions,
-            self._mailbox,
-            asyncio.get_running_loop().create_future(),
-            self._requests.item_ended,
+            tasks,
+            options,
+            content,
             deadline=deadline,
             priority=priority,
             on_outcome=on_outcome,
             on_input=on_input,
-            content=None if content is None else (content, options),
         )
         picture = None
         try:
@@ -237,6 +261,33 @@ class Engine:
                 self._decoder.release(picture)
             # An error's traceback holds this frame, and through it the pixels.
             del plan, picture
+
+    def _plan(
+        self,
+        steps: Sequence[Step],
+        tasks: int,
+        options: DecodeOptions,
+        content: str | None,
+        *,
+        deadline: float | None = None,
+        priority: int = 0,
+        on_outcome: OnOutcome | None = None,
+        on_input: Callable[[Outcome], None] | None = None,
+    ) -> PicturePlan:
+        return PicturePlan(
+            tasks,
+            steps,
+            self.runners,
+            self.regions,
+            self._mailbox,
+            asyncio.get_running_loop().create_future(),
+            self._requests.item_ended,
+            deadline=deadline,
+            priority=priority,
+            on_outcome=on_outcome,
+            on_input=on_input,
+            content=None if content is None else (content, options),
+        )
 
     def _attach(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._mailbox.loop is not loop:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from opsin.core.analyses import progress_event, status_event
+from opsin.core.analysis_events import progress_event, status_event
 from opsin.core.annotations import insert_annotations
 from opsin.core.artifacts import Artifacts, with_storage_paths
 from opsin.core.checked_annotations import CheckedAnnotations

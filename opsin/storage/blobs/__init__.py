@@ -5,6 +5,7 @@ from opsin.storage.blobs.base import (
     BlobStore,
     PresignedUpload,
     S3Options,
+    StoredContent,
     check_key,
     content_key,
 )
@@ -15,6 +16,7 @@ __all__ = [
     "BlobStore",
     "PresignedUpload",
     "S3Options",
+    "StoredContent",
     "check_key",
     "content_key",
     "open_blob_store",

@@ -1,7 +1,9 @@
 """What a blob store is: the interface, its values, and which keys are legal."""
 
 import asyncio
+import hashlib
 import re
+import tempfile
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
@@ -24,6 +26,7 @@ MAX_SEGMENT_BYTES = 240
 MAX_PRESIGN = timedelta(days=7)
 """The longest that a SigV4 URL may live."""
 
+_IN_MEMORY = 1 << 20  # bytes of a file that are held before it goes to the disk
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CONTENT_TYPE = re.compile(r"[\x20-\x7e]{1,255}")
 
@@ -40,6 +43,14 @@ class BlobStat:
     size: int
     modified: datetime
     content_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredContent:
+    """Bytes under their content key: their digest in lower-case hexadecimal, and how many."""
+
+    sha256: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +145,9 @@ class BlobStore(ABC):
     A store belongs to the event loop that first uses it.
     """
 
+    takes_uploads = False
+    """Whether clients can send blobs to the store itself, by `presign_put`."""
+
     @abstractmethod
     async def put(
         self, key: str, chunks: AsyncIterable[bytes], *, content_type: str | None = None
@@ -147,6 +161,26 @@ class BlobStore(ABC):
     async def put_file(self, key: str, file: IO[bytes], *, content_type: str | None = None) -> int:
         """Write a whole seekable file, from its start, a chunk at a time; bytes written."""
         return await self.put(key, _file_chunks(file), content_type=content_type)
+
+    async def put_content(
+        self, chunks: AsyncIterable[bytes], *, content_type: str | None = None
+    ) -> StoredContent:
+        """Write bytes under their content key, which is known when the last one has come.
+
+        An exception from `chunks`, and being cancelled, leaves nothing.
+        """
+        digest, size = hashlib.sha256(), 0
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+            async for chunk in chunks:
+                digest.update(chunk)
+                size += len(chunk)
+                if size > _IN_MEMORY:
+                    await asyncio.to_thread(file.write, chunk)
+                else:
+                    file.write(chunk)
+            sha256 = digest.hexdigest()
+            await self.put_file(content_key(sha256), file, content_type=content_type)
+        return StoredContent(sha256, size)
 
     @abstractmethod
     def open(
@@ -189,9 +223,12 @@ class BlobStore(ABC):
         return 0
 
     async def presign_put(
-        self, key: str, *, content_type: str, expires_in: timedelta
+        self, key: str, *, content_type: str, expires_in: timedelta, size: int | None = None
     ) -> PresignedUpload | None:
-        """A URL that takes one upload; None where the store has no URLs of its own."""
+        """A URL that takes one upload; None where the store has no URLs of its own.
+
+        With `size` it takes exactly so many bytes.
+        """
         check_key(key)
         check_content_type(content_type)
         check_expiry(expires_in)

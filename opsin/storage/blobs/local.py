@@ -1,10 +1,11 @@
 """Blobs as files below one folder, written whole or not at all."""
 
 import asyncio
+import hashlib
 import os
 import re
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
@@ -15,10 +16,12 @@ from opsin.storage.blobs.base import (
     CHUNK_BYTES,
     BlobStat,
     BlobStore,
+    StoredContent,
     check_content_type,
     check_key,
     check_prefix,
     check_range,
+    content_key,
 )
 
 _SUFFIX = ".blob"
@@ -45,6 +48,25 @@ class LocalBlobStore(BlobStore):
     ) -> int:
         path = self._path(key)
         check_content_type(content_type)
+        return await self._write(chunks, lambda: path)
+
+    async def put_content(
+        self, chunks: AsyncIterable[bytes], *, content_type: str | None = None
+    ) -> StoredContent:
+        check_content_type(content_type)
+        digest = hashlib.sha256()
+
+        async def digested() -> AsyncIterator[bytes]:
+            async for chunk in chunks:
+                digest.update(chunk)
+                yield chunk
+
+        # Written once, and named when the last byte has come.
+        size = await self._write(digested(), lambda: self._path(content_key(digest.hexdigest())))
+        return StoredContent(digest.hexdigest(), size)
+
+    async def _write(self, chunks: AsyncIterable[bytes], where: Callable[[], Path]) -> int:
+        """Write a file whose place is asked for when all of it is there; its size."""
         incoming = _IncomingFile(self._incoming / uuid.uuid4().hex)
         size = 0
         waiting = bytearray()
@@ -56,7 +78,7 @@ class LocalBlobStore(BlobStore):
                     size += await _in_thread(incoming.write, waiting)
                     waiting = bytearray()
             size += await _in_thread(incoming.write, waiting)
-            await _in_thread(incoming.publish, path)
+            await _in_thread(incoming.publish, where())
         except BaseException:
             # Shielded, because being cancelled is one of the ways to come here.
             await asyncio.shield(_in_thread(incoming.discard))

@@ -30,6 +30,8 @@ PART_BYTES = 8 * 1024 * 1024
 class S3BlobStore(BlobStore):
     """One bucket, under an optional prefix, through one client made at the first use."""
 
+    takes_uploads = True
+
     def __init__(self, bucket: str, prefix: str, options: S3Options) -> None:
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
@@ -131,12 +133,16 @@ class S3BlobStore(BlobStore):
             query["ContinuationToken"] = page["NextContinuationToken"]
 
     async def presign_put(
-        self, key: str, *, content_type: str, expires_in: timedelta
+        self, key: str, *, content_type: str, expires_in: timedelta, size: int | None = None
     ) -> PresignedUpload | None:
         target = self._where(key) | {"ContentType": check_content_type(content_type)}
+        headers = {"Content-Type": content_type}
+        if size is not None:
+            target["ContentLength"] = size
+            headers["Content-Length"] = str(size)
         expires_at = datetime.now(UTC) + expires_in
         url = await self._presign("put_object", target, expires_in)
-        return PresignedUpload(url, "PUT", {"Content-Type": content_type}, expires_at)
+        return PresignedUpload(url, "PUT", headers, expires_at)
 
     async def presign_get(
         self,

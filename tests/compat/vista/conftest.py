@@ -14,7 +14,7 @@ from opsin.assembly import Parts, assemble
 from opsin.core.access import Principal
 from opsin.core.analyses import NewExternalAnalysis
 from opsin.core.images import NewImage
-from opsin.settings import Settings
+from opsin.settings import DOCUMENTED_NAMES, Settings
 from tests.compat.vista.pipelines import OLD_SECRET, SECRET, Pipeline
 from tests.conftest import LiveServer, serve
 from tests.graphql.conftest import postgres_database
@@ -85,8 +85,9 @@ async def vista_server(settings: Settings) -> AsyncIterator[Vista]:
 @pytest.fixture(scope="module")
 def module_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("OPSIN_")]:
-            patch.delenv(name)
+        for name in list(os.environ):
+            if name.startswith("OPSIN_") or name.upper() in DOCUMENTED_NAMES:
+                patch.delenv(name)
         yield Settings(data_dir=tmp_path_factory.mktemp("house"), worker=False, poll_seconds=0.05)
 
 

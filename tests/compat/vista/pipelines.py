@@ -54,7 +54,11 @@ class Pipeline:
     async def create(self, image_id: str, /, **more: Any) -> httpx.Response:
         body = {"model_name": "yolo_v8", "model_version": "v8.0.0", "parameters": {}} | more
         url = f"{self.prefix}/images/{image_id}/analyses"
-        return await self.client.post(url, json=body, headers=self.user)
+        content = json.dumps(body).encode()
+        # Everything is signed where a key alone is not enough.
+        signed = self._signed(body, content) if self.prefix == "/api-ml" else {}
+        headers = {"Content-Type": "application/json"} | signed | self.user
+        return await self.client.post(url, content=content, headers=headers)
 
     async def status(self, analysis_id: str, status: str, **more: Any) -> httpx.Response:
         return await self.send("PATCH", analysis_id, "status", {"status": status} | more)
@@ -73,6 +77,8 @@ class Pipeline:
     async def send(self, method: str, analysis_id: str, name: str, payload: Any) -> httpx.Response:
         url = f"{self.prefix}/analyses/{analysis_id}/{name}"
         body = json.dumps(payload).encode()
-        signed = documented(payload) if self.dialect == "documented" else timestamped(body)
-        headers = signed | (self.user if self.prefix != "/api" else {})
+        headers = self._signed(payload, body) | (self.user if self.prefix != "/api" else {})
         return await self.client.request(method, url, content=body, headers=headers)
+
+    def _signed(self, payload: Any, body: bytes) -> dict[str, str]:
+        return documented(payload) if self.dialect == "documented" else timestamped(body)

@@ -200,9 +200,11 @@ async def test_deleted_images_are_in_no_list_until_they_are_restored(any_vista: 
     assert (await client.get(many, headers=user)).json() == []
     for wanted in ({"include_deleted": True}, {"deleted_only": True}):
         assert len((await client.get(many, params=wanted, headers=user)).json()) == 1
-    assert (await client.get(f"/api/images/{image}", headers=user)).status_code == 404
     shown = {"include_deleted": True}
-    assert (await client.get(f"/api/images/{image}", params=shown, headers=user)).is_success
+    for path in ("", "/content", "/thumbnail"):
+        one = f"/api/images/{image}{path}"
+        assert (await client.get(one, headers=user)).status_code == 404
+        assert (await client.get(one, params=shown, headers=user)).is_success
     # Its analysis is reached by its id, and tells which image it is of.
     query = "query($id: ID!) { analysis(id: $id) { image { id } } }"
     answer = await client.post(
@@ -225,6 +227,10 @@ async def test_what_is_deleted_for_good(any_vista: Vista) -> None:
     urls = [f"/api/projects/{identity}/images/{image}" for image in images]
     forced = await client.request("DELETE", urls[0], json=REASON | {"force": True}, headers=user)
     assert forced.json()["storage_deleted"] is True
+    for name in ("content", "thumbnail"):
+        file = f"/api/images/{images[0]}/{name}"
+        gone = await client.get(file, params={"include_deleted": True}, headers=user)
+        assert gone.status_code == 404
     assert (await client.post(f"{urls[0]}/restore", headers=user)).status_code == 409
     # The other image has the same bytes, and keeps them.
     kept = await client.get(f"/api/images/{images[1]}/content", headers=user)

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+from itertools import product
 from typing import Any
 
 import pytest
 
 from opsin.settings import Settings
+from tests.compat.vista.cases import CASES, About, make_images, request_of, sign
 from tests.compat.vista.conftest import Vista, vista_server, vista_settings
 from tests.compat.vista.pipelines import documented, hex_digest, timestamped
 
@@ -14,6 +16,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 BOX: dict[str, Any] = {"annotation_type": "bounding_box", "data": {"x_min": 1}}
 DIALECTS = pytest.mark.parametrize("dialect", ["documented", "timestamped"])
+ALL_PREFIXES = ("/api", "/api-key", "/api-ml")
+PREFIXES = pytest.mark.parametrize("prefix", ALL_PREFIXES)
 ABSENT = "00000000-0000-7000-8000-000000000000"
 
 
@@ -22,6 +26,7 @@ async def count(vista: Vista, identity: str) -> int:
     return int(answer.json()["total"])
 
 
+@PREFIXES
 @DIALECTS
 @pytest.mark.parametrize(
     ("changes", "field"),
@@ -40,10 +45,10 @@ async def count(vista: Vista, identity: str) -> int:
     ],
 )
 async def test_one_bad_annotation_refuses_them_all(
-    vista: Vista, dialect: str, changes: dict[str, Any], field: str
+    vista: Vista, dialect: str, prefix: str, changes: dict[str, Any], field: str
 ) -> None:
     identity = await vista.analysis()
-    answer = await vista.pipeline(dialect).bulk(identity, [BOX, BOX | changes, BOX])
+    answer = await vista.pipeline(dialect, prefix).bulk(identity, [BOX, BOX | changes, BOX])
     if dialect == "documented":
         assert answer.status_code == 400
         assert answer.json()["detail"].startswith(f"Invalid annotation format: {field}")
@@ -53,18 +58,22 @@ async def test_one_bad_annotation_refuses_them_all(
     assert await count(vista, identity) == 0
 
 
+@PREFIXES
 @DIALECTS
-async def test_one_bad_among_a_thousand_stores_nothing(vista: Vista, dialect: str) -> None:
+async def test_one_bad_among_a_thousand_stores_nothing(
+    vista: Vista, dialect: str, prefix: str
+) -> None:
     identity = await vista.analysis()
     many = [BOX] * 999 + [BOX | {"confidence": 7}]
-    answer = await vista.pipeline(dialect).bulk(identity, many)
+    answer = await vista.pipeline(dialect, prefix).bulk(identity, many)
     assert answer.status_code == (400 if dialect == "documented" else 422)
     assert await count(vista, identity) == 0
 
 
+@PREFIXES
 @DIALECTS
-async def test_how_many_fit_into_one_request(any_vista: Vista, dialect: str) -> None:
-    pipeline = any_vista.pipeline(dialect)
+async def test_how_many_fit_into_one_request(any_vista: Vista, dialect: str, prefix: str) -> None:
+    pipeline = any_vista.pipeline(dialect, prefix)
     identity = await any_vista.analysis()
     none = await pipeline.bulk(identity, [])
     assert none.status_code == (201 if dialect == "documented" else 200)
@@ -80,9 +89,10 @@ async def test_how_many_fit_into_one_request(any_vista: Vista, dialect: str) -> 
     assert await count(any_vista, identity) == 1000
 
 
+@PREFIXES
 @DIALECTS
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
-async def test_numbers_that_are_none(vista: Vista, dialect: str, number: str) -> None:
+async def test_numbers_that_are_none(vista: Vista, dialect: str, prefix: str, number: str) -> None:
     identity = await vista.analysis()
     for data in (
         f'{{"annotations":[{{"annotation_type":"box","confidence":{number},"data":{{}}}}]}}',
@@ -90,27 +100,33 @@ async def test_numbers_that_are_none(vista: Vista, dialect: str, number: str) ->
     ):
         body = data.encode()
         signed = documented(json.loads(data)) if dialect == "documented" else timestamped(body)
-        url = f"/api/analyses/{identity}/annotations:bulk"
-        answer = await vista.client.post(url, content=body, headers=signed)
+        url = f"{prefix}/analyses/{identity}/annotations:bulk"
+        answer = await vista.client.post(url, content=body, headers=signed | vista.user)
         assert answer.status_code == (400 if dialect == "documented" else 422), answer.text
     assert await count(vista, identity) == 0
 
 
+@PREFIXES
 @DIALECTS
 @pytest.mark.parametrize("body", ["[]", "{}", '{"annotations": 1}', '{"annotations": [1]}', "{"])
-async def test_bodies_without_annotations(vista: Vista, dialect: str, body: str) -> None:
+async def test_bodies_without_annotations(
+    vista: Vista, dialect: str, prefix: str, body: str
+) -> None:
     identity = await vista.analysis()
     sent = body.encode()
     signed = timestamped(sent)
     if dialect == "documented":
         signed["X-ML-Signature"] = hex_digest(sent)
-    url = f"/api/analyses/{identity}/annotations:bulk"
-    answer = await vista.client.post(url, content=sent, headers=signed)
+    url = f"{prefix}/analyses/{identity}/annotations:bulk"
+    answer = await vista.client.post(url, content=sent, headers=signed | vista.user)
     assert answer.status_code == (400 if dialect == "documented" else 422), answer.text
 
 
+@PREFIXES
 @DIALECTS
-async def test_findings_that_look_odd_are_kept_as_they_are(vista: Vista, dialect: str) -> None:
+async def test_findings_that_look_odd_are_kept_as_they_are(
+    vista: Vista, dialect: str, prefix: str
+) -> None:
     # The documentation's own example of run lengths fills 45 of 307,200 pixels.
     odd = [
         {"rle": {"counts": [12, 5, 8, 3, 15, 2], "size": [480, 640]}, "format": "rle"},
@@ -120,7 +136,7 @@ async def test_findings_that_look_odd_are_kept_as_they_are(vista: Vista, dialect
     ]
     many = [{"annotation_type": "segmentation", "data": data, "unknown": 1} for data in odd]
     identity = await vista.analysis()
-    answer = await vista.pipeline(dialect).bulk(identity, many)
+    answer = await vista.pipeline(dialect, prefix).bulk(identity, many)
     assert answer.status_code in (200, 201), answer.text
     assert [row["data"] for row in answer.json()["annotations"]] == odd
     read = await vista.client.get(f"/api/analyses/{identity}", headers=vista.user)
@@ -140,9 +156,10 @@ async def test_the_documented_box_has_four_numbers(vista: Vista, data: dict[str,
     assert (await vista.pipeline("timestamped").bulk(identity, [box])).status_code == 200
 
 
+@PREFIXES
 @DIALECTS
-async def test_statuses_that_may_not_follow(vista: Vista, dialect: str) -> None:
-    pipeline = vista.pipeline(dialect)
+async def test_statuses_that_may_not_follow(vista: Vista, dialect: str, prefix: str) -> None:
+    pipeline = vista.pipeline(dialect, prefix)
     identity = await vista.analysis()
     junk = await pipeline.status(identity, "junk")
     assert junk.status_code == 409
@@ -158,11 +175,14 @@ async def test_statuses_that_may_not_follow(vista: Vista, dialect: str) -> None:
     assert (await pipeline.finalize(identity)).json()["status"] == "completed"
 
 
+@PREFIXES
 @DIALECTS
 @pytest.mark.parametrize("word", ["canceled", "cancelled", "CANCELED"])
-async def test_both_spellings_of_cancelled(vista: Vista, dialect: str, word: str) -> None:
+async def test_both_spellings_of_cancelled(
+    vista: Vista, dialect: str, prefix: str, word: str
+) -> None:
     identity = await vista.analysis()
-    answer = await vista.pipeline(dialect).status(identity, word)
+    answer = await vista.pipeline(dialect, prefix).status(identity, word)
     assert answer.json()["status"] == word.lower()
     assert answer.json()["started_at"] is None
     read = await vista.client.get(f"/api/analyses/{identity}", headers=vista.user)
@@ -214,34 +234,16 @@ async def test_signed_times_let_a_retry_append(vista: Vista) -> None:
         assert answer.json()["total"] == total
 
 
-@DIALECTS
-async def test_a_wrong_secret_learns_nothing(vista: Vista, dialect: str) -> None:
-    for identity in (await vista.analysis(), ABSENT):
-        for name in ("artifacts/presign", "annotations:bulk", "finalize"):
-            payload: dict[str, Any] = {"annotations": []}
-            body = json.dumps(payload).encode()
-            wrong = "another secret"
-            headers = (
-                documented(payload, wrong) if dialect == "documented" else timestamped(body, wrong)
-            )
-            url = f"/api/analyses/{identity}/{name}"
-            answer = await vista.client.post(url, content=body, headers=headers)
-            assert answer.status_code == 401
-            assert answer.json() == {"detail": "Invalid HMAC signature"}
-        unsigned = await vista.client.patch(
-            f"/api/analyses/{identity}/status", json={"status": "processing"}
-        )
-        assert unsigned.status_code == 401
-
-
 async def test_an_absent_analysis(vista: Vista) -> None:
     answer = await vista.pipeline().finalize(ABSENT, status="failed")
     assert answer.status_code == 404
     assert answer.json() == {"detail": "Analysis not found"}
 
 
-async def test_what_cannot_be_created(vista: Vista) -> None:
-    pipeline, image_id = vista.pipeline(), await vista.image()
+@PREFIXES
+@DIALECTS
+async def test_what_cannot_be_created(vista: Vista, dialect: str, prefix: str) -> None:
+    pipeline, image_id = vista.pipeline(dialect, prefix), await vista.image()
     refused = await pipeline.create(image_id, model_name="unheard_of")
     assert (refused.status_code, refused.json()) == (400, {"detail": "Model not allowed"})
     mismatch = await pipeline.create(image_id, image_id=ABSENT)
@@ -275,8 +277,17 @@ async def test_without_a_secret_callbacks_do_not_work(module_settings: Settings)
     folder = {"data_dir": module_settings.data_dir / "no-secret"}
     async with vista_server(vista_settings(module_settings, **none, **folder)) as vista:
         identity = await vista.analysis()
-        answer = await vista.pipeline().finalize(identity, status="completed")
-        assert (answer.status_code, answer.json()["detail"]) == (500, "HMAC secret not configured")
+        for dialect, prefix in product(("documented", "timestamped"), ALL_PREFIXES):
+            everywhere = "HMAC authentication not configured on server"
+            detail = everywhere if prefix == "/api-ml" else "HMAC secret not configured"
+            pipeline = vista.pipeline(dialect, prefix)
+            for answer in (
+                await pipeline.presign(identity, {"artifact_type": "log"}),
+                await pipeline.bulk(identity, [BOX]),
+                await pipeline.finalize(identity, status="completed"),
+            ):
+                assert (answer.status_code, answer.json()) == (500, {"detail": detail})
+        assert await count(vista, identity) == 0
         key = {"X-API-Key": vista.key}
         answer = await vista.client.get(f"/api-ml/analyses/{identity}", headers=key)
         assert answer.status_code == 500
@@ -286,12 +297,21 @@ async def test_without_a_secret_callbacks_do_not_work(module_settings: Settings)
 async def test_with_the_feature_off_there_are_no_analyses(module_settings: Settings) -> None:
     changes = {"vista_enabled": False, "data_dir": module_settings.data_dir / "off"}
     async with vista_server(vista_settings(module_settings, **changes)) as vista:
-        image_id = await vista.image()
-        answer = await vista.pipeline().create(image_id)
-        assert answer.status_code == 404
-        assert answer.json() == {"detail": "ML analysis feature disabled"}
-        read = await vista.client.get(f"/api/images/{image_id}", headers=vista.user)
-        assert read.status_code == 200
+        world = await make_images(vista.client, vista.user)
+        for case, prefix in product(CASES, ALL_PREFIXES):
+            is_of_analyses = "/analyses" in case.path or case.path.startswith("/ml/")
+            if case.about is not About.THING or case.method == "DELETE":
+                continue
+            request = request_of(vista.client, case, world, vista.user, prefix=prefix)
+            answer = await vista.client.send(sign(request))
+            off = (404, {"detail": "ML analysis feature disabled"})
+            if is_of_analyses:
+                assert (answer.status_code, answer.json()) == off, case
+            else:
+                assert answer.is_success, (case, answer.text)
+        # Whoever is nobody is not told so much.
+        nobody = await vista.client.get(f"/api/analyses/{ABSENT}")
+        assert nobody.status_code == 401
 
 
 async def test_what_the_operator_may_make_stricter_or_kinder(module_settings: Settings) -> None:

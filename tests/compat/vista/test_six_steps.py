@@ -9,6 +9,7 @@ import pytest
 from tests.compat.vista.conftest import Vista
 from tests.compat.vista.documented_client import MLPipelineClient, run_ml_analysis
 from tests.compat.vista.pipelines import SECRET, timestamped
+from tests.graphql.sockets import started_socket
 from tests.node import CLIENTS, find_node
 from tests.pictures import solid_png
 
@@ -121,6 +122,37 @@ async def test_what_a_pipeline_tells_is_at_once_in_graphql(any_vista: Vista) -> 
     ]
     assert found["artifacts"][0]["name"] == "heatmap.png"
     assert found["artifacts"][0]["sizeBytes"] == 3
+
+
+async def test_what_a_pipeline_tells_is_at_once_in_a_subscription(any_vista: Vista) -> None:
+    pipeline, image_id = any_vista.pipeline(), await any_vista.image()
+    query = """subscription($image: ID!) { analysisEvents(imageId: $image, after: "0") {
+      kind artifactName analysis { id artifacts { name sizeBytes } } } }"""
+    credentials = {"Authorization": f"Bearer {any_vista.key}"}
+    async with started_socket(any_vista.live, credentials) as socket:
+        await socket.subscribe("1", query, image=image_id)
+
+        async def told() -> dict[str, Any]:
+            async with asyncio.timeout(30):
+                event: dict[str, Any] = (await socket.next())["data"]["analysisEvents"]
+            return event
+
+        identity = (await pipeline.create(image_id)).json()["id"]
+        begun = await told()
+        assert begun["analysis"]["id"] == identity
+        assert begun["kind"] == "QUEUED"
+        await pipeline.status(identity, "processing")
+        assert (await told())["kind"] == "PROCESSING"
+        url = (await pipeline.presign(identity, LIST_FORM)).json()["presigned_urls"][0]
+        picture = {"Content-Type": "image/png"}
+        await any_vista.client.put(url["upload_url"], content=b"heat", headers=picture)
+        stored = await told()
+        assert (stored["kind"], stored["artifactName"]) == ("ARTIFACT_STORED", "heatmap.png")
+        assert stored["analysis"]["artifacts"] == [{"name": "heatmap.png", "sizeBytes": 4}]
+        await pipeline.bulk(identity, BOXES)
+        assert (await told())["kind"] == "ANNOTATED"
+        await pipeline.finalize(identity, status="completed")
+        assert (await told())["kind"] == "COMPLETED"
 
 
 async def test_everything_is_signed_on_api_ml(any_vista: Vista) -> None:

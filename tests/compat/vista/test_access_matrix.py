@@ -1,0 +1,263 @@
+"""Every mounted route, asked by every kind of caller on every prefix: who gets in, and who not.
+
+What is expected is said here once, in words of the contract and not of the code; the routes are
+read from the application itself, so that one without an entry fails.
+"""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute, Mount
+
+from opsin.app import create_app
+from opsin.settings import Settings
+from tests.compat.vista.cases import (
+    CASES,
+    About,
+    Case,
+    Signed,
+    World,
+    make_world,
+    request_of,
+    sign,
+)
+from tests.compat.vista.conftest import PROXY_SECRET, Vista, vista_server, vista_settings
+from tests.compat.vista.pipelines import SECRET
+from tests.graphql.conftest import postgres_database
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PREFIXES = ("/api", "/api-key", "/api-ml")
+DENIED = (401, 403, 404)
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """A kind of caller: what they show, whether it is good, and whether it reaches the things."""
+
+    shows: str | None
+    """`key` or `user` (by the proxy's headers)."""
+    is_valid: bool = True
+    is_member: bool = True
+    signature: str | None = "good"
+    """`good`, `bad` or none."""
+
+
+WHO = {
+    "no credentials": Who(None, signature=None),
+    "foreign user": Who("user", is_member=False),
+    "foreign key": Who("key", is_member=False),
+    "revoked key": Who("key", is_valid=False),
+    "key of an account that is switched off": Who("key", is_valid=False),
+    "made-up key": Who("key", is_valid=False),
+    "user without the proxy's secret": Who("user", is_valid=False),
+    "right key": Who("key"),
+    "right user": Who("user"),
+    "right key, not signed": Who("key", signature=None),
+    "right user, not signed": Who("user", signature=None),
+    "right key, badly signed": Who("key", signature="bad"),
+    "signature only": Who(None),
+    "bad signature only": Who(None, signature="bad"),
+}
+
+
+def expected(case: Case, prefix: str, who: Who, *, is_dev: bool = False) -> int:
+    """The status that the contract has for this caller on this route."""
+    if case.about is About.NOTHING:
+        return case.status
+    is_signed = who.signature == "good"
+    is_user = is_dev and prefix == "/api"
+    if who.shows == "key" or (who.shows == "user" and prefix == "/api"):
+        if not who.is_valid and not is_user:
+            return 401
+        is_user = True
+    if prefix != "/api" and not is_user:
+        return 401
+    if prefix == "/api-ml" and not is_signed:
+        return 401
+    if case.signed is Signed.MUST and not is_signed:
+        return 401
+    if case.signed is Signed.MAY and who.signature == "bad":
+        return 401
+    is_callback = case.signed is not Signed.NEVER
+    if not is_user and not (is_callback and is_signed):
+        return 401
+    if case.about is About.USERS and not is_dev:
+        return 403
+    if is_user and not who.is_member:
+        return {About.THING: 403, About.OWN_KEY: 404}.get(case.about, case.status)
+    return case.status
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def headers(any_vista: Vista) -> dict[str, dict[str, str]]:
+    """What each kind of caller sends beside a signature."""
+    access, accounts = any_vista.parts.use_cases.access, any_vista.parts.use_cases.accounts
+    revoked, text = await access.create_key(any_vista.ours, "a key that ends")
+    await access.revoke_key(any_vista.ours, revoked.id)
+    await accounts.add_member("ours", "member@example.org")
+    await accounts.add_member("theirs", "stranger@example.org")
+    client, off = any_vista.client, {"X-User-Email": "off@example.org"}
+    await accounts.add_member("ours", "off@example.org")
+    off |= {"X-Proxy-Secret": PROXY_SECRET}
+    made = await client.post("/api/api-keys", json={"name": "k"}, headers=off)
+    account = await accounts.of_email("off@example.org")
+    await accounts.set_active(account.id, False)
+
+    def user(email: str, secret: str = PROXY_SECRET) -> dict[str, str]:
+        return {"X-User-Email": email, "X-Proxy-Secret": secret}
+
+    right, member = {"X-API-Key": any_vista.key}, user("member@example.org")
+    return {
+        "no credentials": {},
+        "foreign user": user("stranger@example.org"),
+        "foreign key": {"Authorization": f"Bearer {any_vista.their_key}"},
+        "revoked key": {"X-API-Key": text},
+        "key of an account that is switched off": {"X-API-Key": made.json()["key"]},
+        "made-up key": {"Authorization": "Bearer opsin_000000000000_0"},
+        "user without the proxy's secret": user("member@example.org", "a guess"),
+        "right key": right,
+        "right user": member,
+        "right key, not signed": right,
+        "right user, not signed": member,
+        "right key, badly signed": right,
+        "signature only": {},
+        "bad signature only": {},
+    }
+
+
+@pytest.mark.parametrize("name", WHO)
+@pytest.mark.parametrize("prefix", PREFIXES)
+async def test_who_gets_where(
+    any_vista: Vista, headers: dict[str, dict[str, str]], prefix: str, name: str
+) -> None:
+    who, client = WHO[name], any_vista.client
+    # Things of the caller's own where they may have some, so that nothing but the route decides.
+    is_right = who.is_valid and who.is_member and who.shows is not None
+    maker = headers[name] if is_right else any_vista.user
+    world = await make_world(client, maker)
+    world["user_id"] = (await any_vista.parts.use_cases.accounts.of_email("else@example.org")).id
+    before = await snapshot(client, world, maker)
+    wrong, is_changed = [], False
+    for case in CASES:
+        status = expected(case, prefix, who)
+        answer = await ask(client, case, world, headers[name], who, prefix)
+        is_changed |= status not in DENIED and case.method != "GET" and about_world(case)
+        if answer.status_code != status:
+            wrong.append((case.method, case.path, answer.status_code, f"not {status}", answer.text))
+        elif status in DENIED:
+            assert set(answer.json()) == {"detail"}, case
+            assert ("www-authenticate" in answer.headers) is (status == 401)
+            assert not tells(answer.json()["detail"], world), answer.text
+    assert wrong == []
+    assert is_changed or await snapshot(client, world, maker) == before
+
+
+@pytest.mark.parametrize("signature", ["good", "bad", None])
+@pytest.mark.parametrize("prefix", PREFIXES)
+async def test_dev_mode_lets_everyone_be_the_local_user(
+    any_dev: httpx.AsyncClient, prefix: str, signature: str | None
+) -> None:
+    who = Who(None, signature=signature)
+    world = await make_world(any_dev, {})
+    user = {"email": f"{world['key_id']}@else.example.org"}
+    world["user_id"] = (await any_dev.post("/api/users", json=user)).json()["id"]
+    for case in CASES:
+        answer = await ask(any_dev, case, world, {}, who, prefix)
+        status = expected(case, prefix, who, is_dev=True)
+        assert answer.status_code == status, (case, answer.text)
+
+
+async def test_every_mounted_route_is_in_the_matrix(module_settings: Settings) -> None:
+    app = create_app(vista_settings(module_settings))
+    listed = [(case.method, case.path) for case in CASES]
+    assert len(set(listed)) == len(listed)
+    for prefix in PREFIXES:
+        served = list(mounted(app.routes, prefix))
+        for form in ("", "/"):
+            found = {(m, p.removesuffix("/")) for m, p in served if p.endswith("/") is bool(form)}
+            assert found == set(listed), (prefix, form)
+
+
+def mounted(routes: list[BaseRoute], prefix: str) -> Iterator[tuple[str, str]]:
+    """Method and path of every route below the prefix, whatever is wrapped around them."""
+    for mount in (r for r in routes if isinstance(r, Mount) and r.path == prefix):
+        inner: Any = mount.app
+        while not isinstance(inner, FastAPI):
+            inner = inner.app
+        for route in inner.routes:
+            assert isinstance(route, APIRoute), f"{route} is behind no gate"
+            yield from ((method, route.path) for method in route.methods or ())
+
+
+async def ask(
+    client: httpx.AsyncClient,
+    case: Case,
+    world: World,
+    headers: dict[str, str],
+    who: Who,
+    prefix: str,
+) -> httpx.Response:
+    request = request_of(client, case, world, headers, prefix=prefix)
+    if who.signature is not None:
+        sign(request, secret=SECRET if who.signature == "good" else "a guess")
+    return await client.send(request)
+
+
+def about_world(case: Case) -> bool:
+    return case.about in (About.THING, About.OWN_KEY)
+
+
+def tells(detail: Any, world: World) -> bool:
+    """Whether a refusal names anything that the caller may not know of."""
+    text = json.dumps(detail)
+    return any(world[name] in text for name in ("project_id", "image_id", "analysis_id"))
+
+
+async def snapshot(client: httpx.AsyncClient, world: World, headers: dict[str, str]) -> list[Any]:
+    """Everything there is in the world, as who made it sees it."""
+    project, image = f"/api/projects/{world['project_id']}", f"/api/images/{world['image_id']}"
+    paths = [
+        project,
+        f"{project}/images?include_deleted=true",
+        f"{project}/images/deletion-events",
+        f"{project}/classes",
+        f"{project}/metadata",
+        f"{image}/classifications",
+        f"{image}/comments",
+        f"{image}/analyses",
+        f"/api/analyses/{world['analysis_id']}",
+        f"/api/ml/artifacts/content?path=ml_outputs/{world['analysis_id']}/a.png",
+    ]
+    answers = [await client.get(path, headers=headers) for path in paths]
+    assert all(answer.is_success for answer in answers)
+    keys = (await client.get("/api/api-keys", headers=headers)).json()
+    mine = next(key["is_active"] for key in keys if key["id"] == world["key_id"])
+    return [*(answer.text for answer in answers), mine]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["sqlite", "postgresql"])
+async def any_dev(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a server in dev mode, on each kind of database."""
+    settings: Settings = request.getfixturevalue("module_settings")
+    changes: dict[str, object] = {
+        "auth": "dev",
+        "data_dir": tmp_path_factory.mktemp(f"dev-{request.param}"),
+    }
+    if request.param == "sqlite":
+        async with vista_server(vista_settings(settings, **changes)) as server:
+            yield server.client
+        return
+    async with postgres_database(request.getfixturevalue("postgres")) as url:
+        changes["database_url"] = url
+        async with vista_server(vista_settings(settings, **changes)) as server:
+            yield server.client
