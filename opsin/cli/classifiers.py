@@ -41,6 +41,14 @@ def train(
         typer.Option("--source", metavar="URL", help="Take the members from another service."),
     ] = None,
     fingerprint: Fingerprints = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--folder",
+            metavar="DIR",
+            help="Also write the kept ones there for scikit-learn, and best_models.json.",
+        ),
+    ] = None,
     company: Company = "local",
     data_dir: DataDir = None,
     as_json: Json = False,
@@ -64,6 +72,12 @@ def train(
             )
 
     trained = event_loop.run(work())
+    if folder is not None:
+        from opsin.cli.classifier_files import write_files
+
+        write_files(
+            folder, [one.answer for one in trained if not isinstance(one.answer, OpsinError)]
+        )
     if as_json:
         print_json({"collections": [described(one) for one in trained]})
     else:

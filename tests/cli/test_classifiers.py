@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -254,3 +255,50 @@ def test_each_company_has_its_own(folder: Path) -> None:
     assert nobody.code == ExitCode.USAGE and "no company 'x'" in nobody.complaint
     nothing = opsin("classifiers", "train", "x", cwd=folder, settings=NO_BUILTINS)
     assert nothing.code == ExitCode.FAILED and "x: Collection not found" in nothing.out
+
+
+def test_files_for_scikit_learn(folder: Path, source: tuple[Path, str, dict[str, str]]) -> None:
+    """As the scripts wrote them that other programs were made for."""
+    files, url, settings = source
+    put(files, "collections.json", [listed(5, "whales")])
+    put(files, "collections/5/training_data.json", rows())
+    made = folder / "trained_classifiers"
+    made.mkdir()
+    other = {"9": {"model_file": "collection_9_classifier_2025-01-01.pkl"}}
+    (made / "best_models.json").write_text(json.dumps(other))
+    train = ("classifiers", "train", "--source", url, *A, "--folder", made, "--json")
+    ended = opsin(*train, cwd=folder, settings=settings)
+    assert ended.code == ExitCode.OK, ended.err
+    index = json.loads((made / "best_models.json").read_text())
+    name = index["5"].pop("model_file")
+    assert re.fullmatch(r"collection_5_classifier_\d{4}-\d\d-\d\d_\d{6}\.pkl", name)
+    assert index == other | {
+        "5": {
+            "derivative_type": "whole_image",
+            "embedding_type": "embed_a",
+            "dimensionality": 6,
+        }
+    }
+    assert '\n    "5": {\n        ' in (made / "best_models.json").read_text()
+    model = joblib.load(made / name)
+    assert (made / name).read_bytes() == (
+        made / "collection_5_compatible_classifier.pkl"
+    ).read_bytes()
+    given = rows()
+    vectors = np.array([one["embedding"] for one in given], np.float32)
+    truth = np.array([one["label"] for one in given])
+    x_train, x_test, y_train, _ = train_test_split(
+        vectors, truth, test_size=0.2, stratify=truth, random_state=42
+    )
+    expected = LogisticRegression(
+        class_weight="balanced", C=0.1, solver="liblinear", random_state=42
+    ).fit(x_train, y_train)
+    assert np.allclose(model.predict_proba(x_test), expected.predict_proba(x_test), atol=1e-12)
+    assert (model.predict(x_test) == expected.predict(x_test)).all()
+    # What is written can be taken in again, without being unpickled.
+    convert = ("classifiers", "convert", made / name, "--input", "embed_a", *A)
+    document = opsin(*convert, cwd=folder, settings=settings).json()
+    assert document["coefficients"] == model.coef_[0].tolist()
+    assert sorted(path.name for path in made.iterdir()) == sorted(
+        ["best_models.json", name, "collection_5_compatible_classifier.pkl"]
+    )
