@@ -1,5 +1,6 @@
 """The HTTP status and headers of each error: one total table, for every door that speaks HTTP."""
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
@@ -38,7 +39,12 @@ def status_of(error: errors.OpsinError) -> HTTPStatus:
 def headers_of(error: errors.OpsinError) -> dict[str, str]:
     """What HTTP has headers for: when to come again, and how to say who one is."""
     if isinstance(error, errors.Overloaded):
-        return {"retry-after": str(max(1, round(error.retry_after)))}
+        return {"retry-after": whole_seconds(error.retry_after)}
     if isinstance(error, errors.Unauthenticated):
         return {"www-authenticate": "Bearer"}
     return {}
+
+
+def whole_seconds(wait: float) -> str:
+    """For `Retry-After`: as many as it takes not to come too early."""
+    return str(max(1, math.ceil(wait)))

@@ -1,46 +1,25 @@
-"""Our errors as HTTP answers, in one total table, for doors without a form of their own."""
+"""Our errors as HTTP answers, for doors without a form of their own."""
 
 from http import HTTPStatus
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from opsin.core import errors
-
-STATUS: dict[type[errors.OpsinError], HTTPStatus] = {
-    errors.OpsinError: HTTPStatus.INTERNAL_SERVER_ERROR,
-    errors.InvalidInput: HTTPStatus.BAD_REQUEST,
-    errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
-    errors.Forbidden: HTTPStatus.FORBIDDEN,
-    errors.NotFound: HTTPStatus.NOT_FOUND,
-    errors.Gone: HTTPStatus.GONE,
-    errors.Conflict: HTTPStatus.CONFLICT,
-    errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
-    errors.Cancelled: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.OperationUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.OperationFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
-    errors.FetchFailed: HTTPStatus.BAD_REQUEST,
-    errors.PluginError: HTTPStatus.INTERNAL_SERVER_ERROR,
-    errors.StorageError: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.BlobNotFound: HTTPStatus.NOT_FOUND,
-    errors.ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,
-}
-
-
-def status_of(error: errors.OpsinError) -> HTTPStatus:
-    """The status of the nearest class in the table."""
-    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+from opsin.core.error_statuses import headers_of, status_of
+from opsin.core.errors import OpsinError
 
 
 def answer_error(request: Request, error: Exception) -> Response:
     """The error as JSON: its message and stable code."""
-    assert isinstance(error, errors.OpsinError)
-    headers = {}
-    if isinstance(error, errors.Overloaded):
-        headers["retry-after"] = str(max(1, round(error.retry_after)))
-    if isinstance(error, errors.Unauthenticated):
-        headers["www-authenticate"] = "Bearer"
+    assert isinstance(error, OpsinError)
     body = {"errors": [{"message": error.message, "extensions": {"code": error.code}}]}
-    return JSONResponse(body, status_of(error), headers)
+    return JSONResponse(body, status_of(error), headers_of(error))
+
+
+def answer_http_exception(request: Request, error: Exception) -> Response:
+    """What routing itself refuses (no such path, another method), as JSON like all errors."""
+    assert isinstance(error, HTTPException)
+    code = HTTPStatus(error.status_code).name
+    body = {"errors": [{"message": error.detail, "extensions": {"code": code}}]}
+    return JSONResponse(body, error.status_code, error.headers)

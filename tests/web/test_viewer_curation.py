@@ -49,6 +49,28 @@ async def given(live: LiveServer, image: str) -> list[str]:
     return [one["imageClass"]["name"] for one in asked["image"]["classifications"]["nodes"]]
 
 
+async def test_the_first_class_has_its_key_at_once(live: LiveServer) -> None:
+    dataset, image = await new_image(live)
+    async with visit(live) as seen:
+        await seen.go(f"#/images/{image}")
+        await seen.page.get_by_role("heading", name="Classes", exact=True).click()
+        await expect(seen.page.get_by_text("No classes yet")).to_be_visible()
+        await expect(seen.page.get_by_label("Go on to the next image")).to_be_hidden()
+        for _ in range(2):  # the second of this name is one too many
+            await seen.page.get_by_label("Name of a new class").fill("calm")
+            await seen.page.get_by_role("button", name="Add", exact=True).click()
+        await expect(seen.page.get_by_role("status").last).to_contain_text("calm already")
+        await expect(seen.page.get_by_text("No classes yet")).to_be_hidden()
+        await expect(seen.page.get_by_label("Go on to the next image")).to_be_visible()
+        await expect(seen.page.locator(".class-key")).to_have_count(1)
+        await seen.page.locator(".stage").press("1")
+        await expect(seen.page.locator(".class-key")).to_have_attribute("aria-pressed", "true")
+        assert await given(live, image) == ["calm"]
+        known = "query($id: ID!) { dataset(id: $id) { classes { totalCount } } }"
+        asked = await live.data(known, id=dataset)
+        assert asked["dataset"]["classes"]["totalCount"] == 1
+
+
 async def test_a_key_gives_a_class_and_takes_it_back(live: LiveServer) -> None:
     dataset, image = await new_image(live)
     await classes_of(live, dataset)

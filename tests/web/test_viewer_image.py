@@ -210,6 +210,27 @@ async def test_an_operation_is_run_from_the_page(live: LiveServer) -> None:
         assert asked["analyses"]["nodes"][0]["parameters"]["count"] == 2
 
 
+async def test_a_default_that_cannot_be_had_is_not_offered(live: LiveServer) -> None:
+    _, image = await new_image(live)
+    known = "{ operations { name defaultTarget availability { target available } } }"
+    operations = (await live.data(known))["operations"]
+    (boxes,) = (one for one in operations if one["name"] == "detect_bounding_box")
+    here = [one["target"].lower() for one in boxes["availability"] if one["available"]]
+    assert here and boxes["defaultTarget"].lower() not in here
+    async with visit(live) as seen:
+        await seen.go(f"#/images/{image}")
+        await seen.page.get_by_role("heading", name="Run an operation").click()
+        choose = seen.page.get_by_label("Operation", exact=True)
+        options = seen.page.get_by_label("Target").locator("option")
+        for operation, values in (
+            ("detect_bounding_box", here),
+            ("dominant_colors", ["", "whole_image", *here]),
+        ):
+            await choose.select_option(operation)
+            found = await options.evaluate_all("all => all.map((one) => one.value)")
+            assert found == values
+
+
 async def test_a_heatmap_is_laid_over_the_picture(live: LiveServer) -> None:
     dataset, _ = await new_image(live)
     stored = await live.upload(dataset, portrait(), "portrait.jpg")

@@ -8,6 +8,7 @@ from playwright.async_api import expect
 from bench.viewer_images import copy_image
 from opsin.settings import Settings
 from tests.conftest import LiveServer
+from tests.pictures import portrait
 from tests.web.browser import visit
 from tests.web.seeing import begin, blank, box, inked, new_image, picture, tell
 
@@ -98,6 +99,22 @@ async def test_a_new_image_of_somebody_else_appears(live: LiveServer) -> None:
         await live.upload(dataset, picture("#227722"), "elsewhere.png")
         await expect(seen.page.locator(".tile-name")).to_have_text(["plain.png", "elsewhere.png"])
         await expect(seen.page.locator(".tally")).to_have_text("2 images")
+
+
+async def test_a_tile_holds_a_picture_that_is_higher_than_wide(live: LiveServer) -> None:
+    dataset, _ = await new_image(live)
+    await live.upload(dataset, portrait(), "portrait.jpg")
+    async with visit(live) as seen:
+        await seen.go(f"#/datasets/{dataset}")
+        tile = seen.page.locator(".tile", has_text="portrait.jpg")
+        await seen.page.wait_for_function(
+            "() => [...document.querySelectorAll('.tile img')].every((one) => one.naturalWidth)"
+        )
+        inside = await tile.locator("img").bounding_box()
+        words = await tile.locator(".tile-text").bounding_box()
+        assert inside and words
+        assert inside["height"] > 20
+        assert inside["y"] + inside["height"] <= words["y"] + 1
 
 
 async def test_far_images_are_read_where_one_looks(live: LiveServer, settings: Settings) -> None:

@@ -20,6 +20,8 @@ export function classKeys(image, onNext) {
   const others = make("p", { class: "hint" });
   const note = make("span", {});
   const goOn = make("input", { type: "checkbox", id: "go-on", checked: sessionStorage.getItem(GO_ON) === "yes", onchange: () => sessionStorage.setItem(GO_ON, goOn.checked ? "yes" : "no") });
+  const goOnLine = make("label", { class: "check-line" }, goOn, "Go on to the next image after a key");
+  const hint = make("p", { class: "hint" });
   const name = make("input", { id: "new-class", maxlength: 255, required: true, placeholder: "New class" });
   const form = make("form", { class: "one-line", onsubmit: (event) => { event.preventDefault(); reportFailure(create()); } },
     make("label", { class: "visually-hidden", for: "new-class" }, "Name of a new class"), name,
@@ -27,6 +29,8 @@ export function classKeys(image, onNext) {
 
   function render() {
     const focused = document.activeElement?.dataset?.class;
+    hint.textContent = classes.length ? "Press a class’s number to give it or take it back." : "No classes yet. They belong to the dataset; give the first one a name.";
+    goOnLine.hidden = !classes.length;
     fill(list, classes.map((one, at) => button(one, at)));
     if (focused) list.querySelector(`[data-class="${focused}"]`)?.focus();
     note.textContent = given.length ? [...new Set(given.map((one) => one.imageClass.name))].join(", ") : "";
@@ -69,6 +73,8 @@ export function classKeys(image, onNext) {
   }
 
   async function create() {
+    const known = classes.find((one) => one.name === name.value.trim());
+    if (known) return notify(`There is a class ${known.name} already.`);
     const { createImageClass } = await ask(CREATE_CLASS, { input: { datasetId: image.dataset.id, name: name.value } });
     classes.push(createImageClass);
     name.value = "";
@@ -83,6 +89,5 @@ export function classKeys(image, onNext) {
   }
 
   render();
-  const hint = make("p", { class: "hint" }, classes.length ? "Press a class’s number to give it or take it back." : "No classes yet. They belong to the dataset; give the first one a name.");
-  return { element: [hint, list, others, classes.length > 0 && make("label", { class: "check-line" }, goOn, "Go on to the next image after a key"), form], note, press };
+  return { element: [hint, list, others, goOnLine, form], note, press };
 }

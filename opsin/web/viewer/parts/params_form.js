@@ -8,16 +8,18 @@ let forms = 0;
 /**
  * @param {any} schema paramsSchema of an operation
  * @param {string[]} targets those it can be run on here, as the API writes them
+ * @param {string} defaultTarget offered as such where it is one of these
  * @returns {{element: HTMLElement, read: () => Record<string, unknown>}} `read` leaves out what was
  *   not filled in; it throws an Error for people where a text is not what the schema asks for
  */
-export function paramsForm(schema, targets) {
+export function paramsForm(schema, targets, defaultTarget) {
   forms += 1;
   const prefix = `params-${forms}-`;
   const required = new Set(schema.required ?? []);
   const fields = Object.entries(schema.properties ?? {}).map(([name, given]) => {
     const rules = resolve(given, schema);
-    const type = name === "target" ? { ...rules, enum: targets.map((target) => target.toLowerCase()) } : rules;
+    const offered = { enum: targets.map((target) => target.toLowerCase()), hasNoDefault: !targets.includes(defaultTarget) };
+    const type = name === "target" ? { ...rules, ...offered } : rules;
     return field(name, type, prefix + name, required.has(name));
   });
   const element = make("div", { class: "form" }, fields.map((one) => one.element));
@@ -70,7 +72,7 @@ function controlFor(rules, common, required) {
 function choice(rules, common, required) {
   const standard = rules.default ?? null;
   const control = make("select", common,
-    standard === null && !required && make("option", { value: "" }, "Default"),
+    standard === null && !required && !rules.hasNoDefault && make("option", { value: "" }, "Default"),
     rules.enum.map((one) => make("option", { value: one, selected: one === standard }, titled(String(one)))));
   return { control, value: () => (control.value === "" ? undefined : control.value) };
 }

@@ -31,7 +31,7 @@ function form(imageId, operations) {
   function choose() {
     const operation = ready.find((one) => one.name === select.value);
     const here = operation.availability.filter((one) => one.available).map((one) => one.target);
-    current = paramsForm(operation.paramsSchema, here);
+    current = paramsForm(operation.paramsSchema, here, operation.defaultTarget);
     about.textContent = operation.description;
     failure.textContent = "";
     fill(params, current.element);
