@@ -66,12 +66,17 @@ async function call(method, path, payload, { signed = true } = {}) {
   }
 }
 
+process.on('uncaughtException', (error) => {
+  console.error(error.message, error.cause ?? '');
+  process.exit(1);
+});
+
 const [imageId] = positionals;
 const model = { model_name: given.model, model_version: 'node-1', parameters: { threshold: 0.5 } };
 const { id } = await call('POST', `/api/images/${imageId}/analyses`, model, { signed: false });
 const analysis = `/api/analyses/${id}`;
-await call('PATCH', `${analysis}/status`, { status: 'processing' });
 try {
+  await call('PATCH', `${analysis}/status`, { status: 'processing' });
   const box = { bbox: [100, 150, 50, 100], format: 'xywh' };
   const findings = [
     { annotation_type: 'bounding_box', class_name: 'person', confidence: 0.95, data: box },
@@ -92,6 +97,7 @@ try {
   const { status } = await call('POST', `${analysis}/finalize`, end);
   console.log(JSON.stringify({ id, count, status }));
 } catch (error) {
-  await call('POST', `${analysis}/finalize`, { status: 'failed', error_message: String(error) });
+  const end = { status: 'failed', error_message: String(error) };
+  await call('POST', `${analysis}/finalize`, end).catch(() => {}); // the first error says why
   throw error;
 }

@@ -34,7 +34,7 @@ class Contestant:
     path: str = "/embed"
 
 
-def _started(command: list[str], **environment: str) -> "subprocess.Popen[bytes]":
+def started(command: list[str], **environment: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [sys.executable, *command],
         env=os.environ | {"OMP_NUM_THREADS": str(len(SERVER_CORES))} | environment,
@@ -46,13 +46,13 @@ def _started(command: list[str], **environment: str) -> "subprocess.Popen[bytes]
 
 
 def _peer(module: str, folder: Path, port: int) -> "subprocess.Popen[bytes]":
-    return _started(["-m", f"bench.inference.{module}", str(folder), str(port)])
+    return started(["-m", f"bench.inference.{module}", str(folder), str(port)])
 
 
-def _opsin(folder: Path, port: int) -> "subprocess.Popen[bytes]":
+def opsin_server(folder: Path, port: int) -> "subprocess.Popen[bytes]":
     models = folder.parent / "models.toml"
     models.write_text(f'[embed_clip_vit_b_32.encoder]\nfolder = "{folder}"\n')
-    return _started(
+    return started(
         ["-m", "opsin", "serve", "--port", str(port)],
         OPSIN_DATA_DIR=str(folder.parent / "data"),
         OPSIN_MODELS=str(models),
@@ -98,7 +98,7 @@ CONTESTANTS = (
     Contestant("plain FastAPI", partial(_peer, "plain_server"), _body, _plain_vector),
     Contestant("LitServe", partial(_peer, "litserve_server"), _upload, _plain_vector),
     Contestant("Ray Serve", partial(_peer, "ray_server"), _body, _plain_vector),
-    Contestant("Opsin over HTTP", _opsin, _graphql, _graphql_vector, "/graphql"),
+    Contestant("Opsin over HTTP", opsin_server, _graphql, _graphql_vector, "/graphql"),
 )
 
 

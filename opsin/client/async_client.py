@@ -245,7 +245,9 @@ class AsyncClient:
         await self._run(self._pictures.download(id_of(image), parts.clear, parts.append))
         return b"".join(parts)
 
-    async def download_image(self, image: Image | UploadedImage | str, path: "str | os.PathLike[str]") -> None:
+    async def download_image(
+        self, image: Image | UploadedImage | str, path: "str | os.PathLike[str]"
+    ) -> None:
         """Write the file to `path`, which has all of it or is as it was."""
         download = Download(path)
         try:

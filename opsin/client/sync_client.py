@@ -225,7 +225,9 @@ class Client:
         self._run(self._pictures.download(id_of(image), parts.clear, parts.append))
         return b"".join(parts)
 
-    def download_image(self, image: Image | UploadedImage | str, path: "str | os.PathLike[str]") -> None:
+    def download_image(
+        self, image: Image | UploadedImage | str, path: "str | os.PathLike[str]"
+    ) -> None:
         """Write the file to `path`, which has all of it or is as it was."""
         download = Download(path)
         try:
@@ -244,7 +246,9 @@ class Client:
         progress: Progress | None = None,
     ) -> UploadedImage:
         """Add a picture to a project unless its very file is there already."""
-        return self._run(self._pictures.upload(id_of(project), source, filename, metadata, progress))
+        return self._run(
+            self._pictures.upload(id_of(project), source, filename, metadata, progress)
+        )
 
     def _run(self, steps: Steps[T]) -> T:
         """Carry out the steps, one after the other; gives what they end with."""

@@ -12,10 +12,21 @@ import numpy as np
 import pytest
 
 import opsin.client
-from opsin.client import AsyncClient, AsyncRun, Client, InvalidFinding, Retries, Run
+from opsin.client import (
+    AsyncClient,
+    AsyncRun,
+    Client,
+    Image,
+    InvalidFinding,
+    Project,
+    Retries,
+    Run,
+    UploadedImage,
+)
 from opsin.client import chunks as chunking
 from opsin.client.chunks import chunks
 from opsin.client.following import EventFeed
+from opsin.client.records import id_of
 from opsin.client.retries import retry_after
 from opsin.client.wire import Answer
 
@@ -169,3 +180,24 @@ def test_events_however_they_are_cut(size: int) -> None:
 def test_findings_that_make_no_sense(make: Callable[[], Any]) -> None:
     with pytest.raises(ValueError, match=r"at least one|shorter"):
         make()
+
+
+def test_what_a_finding_is_made_of() -> None:
+    with pytest.raises(TypeError, match="scores by class"):
+        opsin.client.classification("cat", 0.9)  # type: ignore[arg-type]  # a mistake
+    with pytest.raises(TypeError, match="what `upload` gives"):
+        opsin.client.heatmap("heat.png")  # type: ignore[arg-type]  # a mistake
+
+
+def test_records_stand_for_their_ids() -> None:
+    project = Project("p", "name", "group")
+    image = Image("i", "a.png", "image/png", 1, 1, 1)
+    for given, identity in (
+        ("x", "x"),
+        (project, "p"),
+        (image, "i"),
+        (UploadedImage(image, is_new=True), "i"),
+    ):
+        assert id_of(given) == identity
+    with pytest.raises(TypeError, match="not dict"):
+        id_of({"id": "i"})  # type: ignore[arg-type]  # a mistake

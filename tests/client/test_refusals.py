@@ -28,6 +28,7 @@ from opsin.client import (
     Refused,
     SignatureRefused,
     TooLarge,
+    Unreachable,
     bounding_box,
 )
 from tests.client.conftest import QUICK, Site
@@ -265,6 +266,25 @@ def test_something_else_answers(tmp_path: Path) -> None:
             with pytest.raises(NotAnOpsinServer, match="`opsin serve` prints"):
                 list(client.images(NOBODY))
         other.shutdown()
+
+
+def test_an_address_with_a_path(site: Site) -> None:
+    for path in ("/graphql", "/api"):
+        with site.client(url=site.server.url + path) as client:
+            with pytest.raises(NotAnOpsinServer, match="without a path"):
+                client.create_project("x")
+            with pytest.raises(NotAnOpsinServer, match="without a path"):
+                list(client.images(site.project))
+
+
+def test_pauses_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as gone:
+        url = f"http://127.0.0.1:{gone.server_address[1]}"
+    with Client(url, retries=QUICK) as client, pytest.raises(Unreachable):
+        client.projects()
+    (first, *_) = [one.getMessage() for one in caplog.records if one.name == "opsin.client"]
+    assert re.fullmatch(rf"The list of projects: no answer from {url} \(.+\); again in .+ s", first)
 
 
 def test_a_page_for_signing_in_is_told(site: Site, proxy: Proxy) -> None:

@@ -16,7 +16,7 @@ def kinds(kind: type[errors.OpsinError] = errors.OpsinError) -> Iterator[type[er
         yield from kinds(below)
 
 
-@pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", list(kinds()), ids=lambda kind: kind.__name__)
 def test_every_error_has_a_status(kind: type[errors.OpsinError]) -> None:
     """Its own, or that of the class above: none falls through to the root."""
     assert any(one in STATUS for one in kind.__mro__[:2])

@@ -38,7 +38,7 @@ _BODY_OR_FORM = {
         "multipart/form-data": _FORM,
     },
 }
-_KEYS = [{"query": []}, {"apiKey": []}, {"bearer": []}, {}]
+_KEYS: list[dict[str, list[str]]] = [{"query": []}, {"apiKey": []}, {"bearer": []}, {}]
 """The last: where nobody is asked for a key."""
 
 

@@ -24,10 +24,12 @@ PREFIXES = (API, API_KEY, API_ML)
 
 
 def prefix_of(request: Request) -> str:
-    """Below which of the prefixes the request came, wherever the whole server is mounted."""
-    scope = request.scope
-    root: str = scope.get("root_path", "")
-    return root.removeprefix(scope.get("app_root_path", ""))
+    """Below which of the prefixes the request came, wherever the whole server is mounted.
+
+    The strictest of them where that cannot be told.
+    """
+    root: str = request.scope.get("root_path", "")
+    return next((prefix for prefix in PREFIXES if root.endswith(prefix)), API_ML)
 
 
 class Policy(Enum):

@@ -94,7 +94,7 @@ class _Opening:
         document = self._document(path, path.name)
         return self._of_document(document, FolderTree(path.absolute().parent))
 
-    def _of_tree(self, tree: Tree) -> Source:
+    def _of_tree(self, tree: FolderTree | ZipTree) -> Source:
         form = self._paths.form
         description = None
         if form in (None, ImportFormat.YOLO):
@@ -115,7 +115,7 @@ class _Opening:
         if isinstance(tree, ZipTree):
             path = self._spooled(lambda to: tree.unpack(names[0], to, MOST_UNPACKED))
         else:
-            path = self._paths.source / names[0]
+            path = _within(tree, names[0])
         return self._of_document(self._document(path, names[0]), tree)
 
     def _of_document(self, document: JsonFile, around: Tree) -> Source:
@@ -142,7 +142,7 @@ class _Opening:
         reader = Yolo(tree, read_layout(tree, description), labels, self._options)
         return Source(self._paths.source.name, ImportFormat.YOLO, reader, tree)
 
-    def _tree(self, path: Path) -> Tree:
+    def _tree(self, path: Path) -> FolderTree | ZipTree:
         tree = open_tree(path, max_file_bytes=self._max_file_bytes)
         self._closing.callback(tree.close)
         return tree
@@ -206,6 +206,16 @@ def _spans(document: JsonFile) -> Spans:
     if isinstance(listed, Spans) and "sha256" not in members:
         return document.inside(listed, name)
     return Spans(np.array([document.start]), np.array([document.size]))
+
+
+def _within(folder: FolderTree, name: str) -> Path:
+    try:
+        found = folder.path(name)
+    except Refused as error:
+        raise InvalidInput(f"{name}: {error}") from None
+    if found is None:
+        raise NotFound(f"there is no {name} any more")
+    return found
 
 
 def _begins_with(path: Path, magic: bytes) -> bool:

@@ -65,7 +65,7 @@ class FolderTree(Tree):
         self._root = root.resolve()
 
     def open(self, name: str) -> IO[bytes] | None:
-        path = self._path(name)
+        path = self.path(name)
         if path is None:
             return None
         try:
@@ -81,12 +81,12 @@ class FolderTree(Tree):
         return os.fdopen(descriptor, "rb")
 
     def files(self, under: str = "") -> Sequence[str]:
-        top = self._path(under)
+        top = self.path(under)
         return sorted(self._below(top)) if top is not None else []
 
     def is_folder(self, name: str) -> bool:
         with contextlib.suppress(Refused):
-            path = self._path(name)
+            path = self.path(name)
             return path is not None and path.is_dir()
         return False
 
@@ -98,7 +98,8 @@ class FolderTree(Tree):
                 if not name.startswith(".") and path.is_file():
                     yield path.relative_to(self._root).as_posix()
 
-    def _path(self, name: str) -> Path | None:
+    def path(self, name: str) -> Path | None:
+        """Where the file lies; None and Refused as for `open`."""
         path = self._root / clean_name(name)
         try:
             found = path.resolve(strict=True)
@@ -179,7 +180,7 @@ class ZipTree(Tree):
             raise Refused("the archive is damaged there") from None
 
 
-def open_tree(path: Path, *, max_file_bytes: int) -> Tree:
+def open_tree(path: Path, *, max_file_bytes: int) -> FolderTree | ZipTree:
     """The folder or the zip archive at a path; raises InvalidInput or NotFound."""
     if path.is_dir():
         return FolderTree(path)

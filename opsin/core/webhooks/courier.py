@@ -10,10 +10,11 @@ from datetime import datetime
 
 from opsin.core.errors import ConfigurationError, OpsinError, StorageError
 from opsin.core.events import RESYNC, Events
+from opsin.core.webhooks.attempt_ends import Ended
 from opsin.core.webhooks.clock import Clock
 from opsin.core.webhooks.endings import Endings
 from opsin.core.webhooks.formats import Formats, Outgoing
-from opsin.core.webhooks.ledger import Due, Ended, Ledger
+from opsin.core.webhooks.ledger import Due, Ledger
 from opsin.core.webhooks.posting import Answer, Lane, Poster
 from opsin.core.webhooks.records import Delivery, Webhook, delivery_id
 from opsin.core.webhooks.schedule import Schedule

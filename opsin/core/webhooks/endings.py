@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from opsin.core.webhooks.attempt_ends import Ended, Standing
 from opsin.core.webhooks.formats import Format
-from opsin.core.webhooks.ledger import Ended, Standing
 from opsin.core.webhooks.posting import Answer
 from opsin.core.webhooks.records import Delivery, DeliveryStatus, Webhook
 from opsin.core.webhooks.schedule import TRIES_IN_PLACE, Schedule

@@ -1,18 +1,16 @@
-"""What a sender reads and writes: which webhooks are its own, what is due, how attempts ended."""
+"""What a sender reads and writes: which webhooks are its own, what is due, what has ended."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, or_, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, delete, func, or_, select, text, update
 
 from opsin.core.records import columns_of, to_record
+from opsin.core.webhooks.attempt_ends import Ended, write_ends
 from opsin.core.webhooks.records import Delivery, DeliveryStatus, Webhook
-from opsin.core.webhooks.webhooks import webhook_event
-from opsin.storage.database import Database, Transaction
+from opsin.storage.database import Database
 from opsin.storage.event_log import Event
 from opsin.storage.ids import new_id
 from opsin.storage.tables import events
@@ -20,30 +18,8 @@ from opsin.storage.webhooks import webhook_deliveries, webhooks
 
 _CLAIM_AT_ONCE = 200
 _SWEEP_AT_ONCE = 5000
+_SOON = text("SET LOCAL synchronous_commit TO off")
 _PENDING = webhook_deliveries.c.status == DeliveryStatus.PENDING.value
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a webhook stands after an attempt."""
-
-    position: int
-    failures: int = 0
-    failing_since: datetime | None = None
-    blocked_until: datetime | None = None
-    last_delivered_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """One attempt's end: the delivery as it is now, if there is one, and the webhook's standing."""
-
-    webhook: Webhook
-    at: datetime
-    standing: Standing
-    delivery: Delivery | None = None
-    pause: str | None = None
-    """Why nothing more is sent to this webhook."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,25 +137,18 @@ class Ledger:
 
     async def write(self, ended: Sequence[Ended]) -> None:
         """Write attempts down, of those webhooks that still are ours; later ones come later."""
-        latest = {one.webhook.id: one for one in ended}
-        paused = {one.webhook.id: one for one in ended if one.pause is not None}
+        told_of = {one.webhook.id for one in ended}
+        is_lasting = any(one.pause is not None for one in ended)
         async with self._database.write() as transaction:
             connection = transaction.connection
-            if connection.dialect.name == "postgresql" and not paused:
+            if connection.dialect.name == "postgresql" and not is_lasting:
                 # As SQLite does it: a crash of the database may repeat deliveries of its last
                 # moment, and nobody else waits for the disk on their account.
                 await connection.execute(_SOON)
-            statement = select(webhooks.c.id).where(self._mine, webhooks.c.id.in_(latest))
-            held = set((await connection.execute(statement.with_for_update())).scalars())
-            if not held:
-                return
-            standings = [_standing(latest[identity]) for identity in held]
-            await connection.execute(_STAND, standings)
-            rows = {e.delivery.id: e.delivery for e in ended if e.delivery and e.webhook.id in held}
-            if rows:
-                await _write_deliveries(connection, list(rows.values()))
-            for identity in held & paused.keys():
-                await self._pause(transaction, paused[identity])
+            columns = (webhooks.c.id, webhooks.c.revision)
+            statement = select(*columns).where(self._mine, webhooks.c.id.in_(told_of))
+            rows = await connection.execute(statement.with_for_update())
+            await write_ends(transaction, ended, {row.id: row.revision for row in rows})
 
     async def sweep(self, webhook_id: str, *, before: datetime, kept: int) -> int:
         """Forget ended deliveries that are old, and delivered ones beyond the newest `kept`."""
@@ -206,20 +175,6 @@ class Ledger:
             if done < _SWEEP_AT_ONCE:
                 return count
 
-    async def _pause(self, transaction: Transaction, ended: Ended) -> None:
-        statement = (
-            update(webhooks)
-            .where(webhooks.c.id == ended.webhook.id, webhooks.c.active)
-            .values(
-                active=False,
-                paused_reason=ended.pause,
-                paused_at=ended.at,
-                revision=webhooks.c.revision + 1,
-            )
-        )
-        if (await transaction.connection.execute(statement)).rowcount:
-            transaction.emit(webhook_event("webhook.paused", ended.webhook, reason=ended.pause))
-
     async def _update_mine(self, **values: Any) -> None:
         async with self._database.write() as transaction:
             statement = update(webhooks).where(self._mine).values(**values)
@@ -230,41 +185,3 @@ class Ledger:
         table = webhook_deliveries
         conditions = [table.c.webhook_id == webhook_id, _PENDING]
         return [*conditions, table.c.id.not_in(without)] if without else conditions
-
-
-_SOON = text("SET LOCAL synchronous_commit TO off")
-
-_STAND = (
-    update(webhooks)
-    .where(webhooks.c.id == bindparam("key"))
-    .values(
-        position=bindparam("new_position"),
-        failures=bindparam("new_failures"),
-        failing_since=bindparam("new_failing_since"),
-        blocked_until=bindparam("new_blocked_until"),
-        last_delivered_at=bindparam("new_last_delivered_at"),
-    )
-)
-
-
-def _standing(ended: Ended) -> dict[str, Any]:
-    values = {f"new_{name}": value for name, value in asdict(ended.standing).items()}
-    return {"key": ended.webhook.id, **values}
-
-
-async def _write_deliveries(connection: AsyncConnection, deliveries: Sequence[Delivery]) -> None:
-    """Made at the first attempt, changed at each other one."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    made = insert(webhook_deliveries)
-    changing = (
-        "status", "attempt_count", "tries", "due_since", "in_place", "attempts",
-        "next_attempt_at", "updated_at", "delivered_at",
-    )  # fmt: skip
-    changes = {name: made.excluded[name] for name in changing}
-    statement = made.on_conflict_do_update(index_elements=["id"], set_=changes)
-    await connection.execute(statement, [_row(one) for one in deliveries])
-
-
-def _row(delivery: Delivery) -> dict[str, Any]:
-    row = {name: getattr(delivery, name) for name in Delivery.__dataclass_fields__}
-    return row | {"status": delivery.status.value}

@@ -20,6 +20,7 @@ from opsin.core.webhooks.signing import Secrets, digest_of, new_salt
 from opsin.storage.database import Database, Transaction
 from opsin.storage.event_log import Event, NewEvent, last_position
 from opsin.storage.ids import canonical_id, new_id
+from opsin.storage.tables import companies
 from opsin.storage.webhooks import webhook_deliveries, webhooks
 
 MAX_WEBHOOKS: Final = 100
@@ -139,8 +140,9 @@ class Webhooks:
     ) -> Webhook:
         """Another address, other events, paused or sending again.
 
-        One that sends again goes on where it stopped, or from `after`; an attempt that is under way
-        ends as it began.
+        One that sends again goes on where it stopped, or from `after`.  With another address, and
+        when it is made active, all that waits is due; an attempt that is under way ends as it
+        began, and what comes of it pauses nothing any more.
         """
         if changes.url is not None:
             self._poster.check(changes.url)
@@ -153,6 +155,8 @@ class Webhooks:
             changed = await _update(
                 connection, principal, webhook, values | {"updated_at": self._now()}
             )
+            if changes.active is True or changes.url is not None:
+                await _make_due(connection, webhook, self._now())
             _emit(transaction, "webhook.updated", changed)
         return changed
 
@@ -214,6 +218,10 @@ class Webhooks:
             webhook_deliveries.c.company_id == principal.company_id,
         )
         async with self._database.write() as transaction:
+            # Before the delivery, as a sender does that writes one down.
+            of_it = select(webhook_deliveries.c.webhook_id).where(*mine)
+            hold = select(webhooks.c.id).where(webhooks.c.id.in_(of_it)).with_for_update()
+            await transaction.connection.execute(hold)
             statement = (
                 update(webhook_deliveries)
                 .where(*mine)
@@ -278,6 +286,17 @@ async def _update(
     return await _require(connection, principal, webhook.id)
 
 
+async def _make_due(connection: AsyncConnection, webhook: Webhook, now: datetime) -> None:
+    """What waits, perhaps because the receiver asked for a day, is tried now."""
+    table = webhook_deliveries
+    statement = update(table).where(
+        table.c.webhook_id == webhook.id,
+        table.c.status == DeliveryStatus.PENDING.value,
+        table.c.next_attempt_at > now,
+    )
+    await connection.execute(statement.values(next_attempt_at=now))
+
+
 async def _require(
     connection: AsyncConnection, principal: Principal, webhook_id: str, *, lock: bool = False
 ) -> Webhook:
@@ -292,6 +311,9 @@ async def _require(
 
 
 async def _require_room(connection: AsyncConnection, principal: Principal) -> None:
+    # Those who make one at the same time come one after the other.
+    hold = select(companies.c.id).where(companies.c.id == principal.company_id)
+    await connection.execute(hold.with_for_update(key_share=True))
     count = (
         select(func.count())
         .select_from(webhooks)

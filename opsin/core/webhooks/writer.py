@@ -4,7 +4,8 @@ import asyncio
 import logging
 
 from opsin.core.errors import StorageError
-from opsin.core.webhooks.ledger import Ended, Ledger
+from opsin.core.webhooks.attempt_ends import Ended
+from opsin.core.webhooks.ledger import Ledger
 
 log = logging.getLogger(__name__)
 

@@ -245,6 +245,15 @@ async def test_links_and_special_files(parts: Parts, principal: Principal, tmp_p
     ]
 
 
+async def test_a_document_that_is_a_link_out_of_its_folder(house: Parts, tmp_path: Path) -> None:
+    principal = await house.use_cases.access.local()
+    folder = tmp_path / "given"
+    folder.mkdir()
+    (folder / "instances.json").symlink_to(coco(tmp_path, [box(1)]))
+    with pytest.raises(InvalidInput, match="a link leads out of the folder"):
+        await take_in(house, principal, folder)
+
+
 async def test_an_archive(parts: Parts, principal: Principal, tmp_path: Path) -> None:
     folder = tmp_path / "coco"
     folder.mkdir()
@@ -373,7 +382,12 @@ async def test_ids_that_are_odd_numbers(parts: Parts, principal: Principal, tmp_
     source.write_text(json.dumps([many[0], other, many[1]]))
     report = await take_in(parts, principal, source, form=ImportFormat.VISTA)
     assert (report.images_new, report.analyses_new) == (2, 3), reasons(report)
-    line = {"image_filename": "-2.jpg", "image_id": "a", "model_name": "m", "model_version": "1"}
+    line: dict[str, object] = {
+        "image_filename": "-2.jpg",
+        "image_id": "a",
+        "model_name": "m",
+        "model_version": "1",
+    }
     line |= {"analysis_status": "completed", "annotation_type": "point", "data": {}}
     lines = [line | {"analysis_id": 10**30 + n} for n in (0, 1, 0)]
     (tmp_path / "lines.ndjson").write_text("\n".join(map(json.dumps, lines)))

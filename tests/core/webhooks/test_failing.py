@@ -251,6 +251,42 @@ async def test_a_receiver_that_is_dead_for_long_is_paused(office: Office) -> Non
         await office.until(webhook, lambda found: len(found) == 50)
 
 
+@pytest.mark.parametrize("late", [status("410 Gone"), status("503 Busy", "Retry-After: 3600")])
+async def test_what_the_address_before_says_does_not_count(office: Office, late: bytes) -> None:
+    """The owner gives another address while an attempt at the old one is under way."""
+    webhook, _ = await office.hook("/old")
+    release = asyncio.Event()
+
+    async def wait(_request: Received, writer: asyncio.StreamWriter) -> None:
+        await release.wait()
+        writer.write(late)
+
+    office.receiver.answers(wait, path="/old")
+    async with office.sending():
+        await office.tell()
+        await office.receiver.gets(1, "/old")
+        changes = WebhookChanges(url=office.receiver.url("/new"))
+        await office.webhooks.change(office.principal, webhook.id, changes)
+        release.set()
+        await office.until(webhook, lambda found: bool(found and found[0].attempts))
+        now = await office.webhooks.get(office.principal, webhook.id)
+        assert (now.active, now.failures, now.blocked_until) == (True, 0, None)
+        await office.tell()
+        await office.receiver.gets(1, "/new")
+
+
+async def test_at_another_address_nothing_waits_as_the_one_before_asked(office: Office) -> None:
+    webhook, _ = await office.hook("/old")
+    office.receiver.answers(status("503 Busy", "Retry-After: 3600"), path="/old")
+    async with office.sending():
+        await office.tell(2)
+        await office.until_webhook(webhook, lambda found: found.blocked_until is not None)
+        changes = WebhookChanges(url=office.receiver.url("/new"))
+        await office.webhooks.change(office.principal, webhook.id, changes)
+        await office.receiver.gets(2, "/new")
+    assert len(office.receiver.at("/old")) == 1
+
+
 async def test_a_webhook_that_is_deleted_in_mid_flight_is_told_nothing_more(
     office: Office,
 ) -> None:

@@ -3,10 +3,12 @@
 import asyncio
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import select
 from standardwebhooks import Webhook as StandardWebhook
 from standardwebhooks import WebhookVerificationError
 
+from opsin.core.errors import LimitReached
 from opsin.core.webhooks.ledger import Ledger
 from opsin.core.webhooks.records import DeliveryStatus
 from opsin.core.webhooks.schedule import Schedule
@@ -63,6 +65,16 @@ async def test_a_webhook_is_told_of_its_own_company_dataset_and_kinds(office: Of
     assert [one.payload["data"]["datasetId"] for one in everything] == [other, mine]
     assert [one.payload["data"]["datasetId"] for one in only] == [mine]
     assert len(office.receiver.received) == 3
+
+
+async def test_of_many_made_at_once_a_company_keeps_as_many_as_it_may(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("opsin.core.webhooks.webhooks.MAX_WEBHOOKS", 3)
+    made = await asyncio.gather(*(office.hook() for _ in range(10)), return_exceptions=True)
+    refused = [one for one in made if isinstance(one, BaseException)]
+    assert [type(one) for one in refused] == [LimitReached] * 7
+    assert len(await office.webhooks.listed(office.principal)) == 3
 
 
 async def test_it_begins_at_the_end_of_the_log_or_after_a_cursor(office: Office) -> None:

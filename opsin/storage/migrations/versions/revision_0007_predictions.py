@@ -25,7 +25,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_predictions")),
     )
     op.create_index(
-        op.f("ix_predictions_company_id"), "predictions", ["company_id", "source", "id"]
+        op.f("ix_predictions_company_id_source_id"), "predictions", ["company_id", "source", "id"]
     )
     op.create_table(
         "drift_windows",
@@ -39,7 +39,9 @@ def upgrade() -> None:
         sa.Column("updated_at", TIME, nullable=False),
         _of_company("drift_windows"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_drift_windows")),
-        sa.UniqueConstraint("company_id", "source", name=op.f("uq_drift_windows_company_id")),
+        sa.UniqueConstraint(
+            "company_id", "source", name=op.f("uq_drift_windows_company_id_source")
+        ),
     )
     op.create_table(
         "rate_limits",
