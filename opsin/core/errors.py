@@ -30,7 +30,7 @@ OpsinError
     └── MissingExtra          an optional dependency is needed; says how to install it
 
 Messages are for the caller: no key, path, address or traceback in them.  Each class has a stable
-`code`; each door maps codes to its own form in one table.
+`code`; the statuses of HTTP are in `error_statuses`, the form of an answer is each door's own.
 """
 
 from typing import ClassVar

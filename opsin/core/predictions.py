@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from opsin.core.access import Principal
 from opsin.core.drift import DriftSummary, DriftWindow
+from opsin.core.storable import storable_text
 from opsin.storage.database import Database, Transaction
 from opsin.storage.event_log import NewEvent
 from opsin.storage.group_commit import GroupCommit
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 KEPT = 10_000
 """Records of each API and company."""
+_LONGEST_TEXT = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ async def _write(
             "id": new_id(),
             "company_id": company_id,
             "source": predicted.source,
-            "record": one.record,
+            "record": {name: _kept(value) for name, value in one.record.items()},
             "created_at": now,
         }
         for company_id, predicted in items
@@ -157,7 +159,11 @@ async def _watch(
 def _tell(transaction: Transaction, company_id: str, predicted: Predicted) -> None:
     rejected = [one for one in predicted.made if one.rejection is not None]
     for one in rejected:
-        told = {"source": predicted.source, "name": one.name, "reason": one.rejection}
+        told = {
+            "source": predicted.source,
+            "name": _kept(one.name),
+            "reason": one.rejection,
+        }
         transaction.emit(NewEvent("prediction.rejected", company_id, data=told))
     if predicted.is_batch:
         counts = {
@@ -167,6 +173,11 @@ def _tell(transaction: Transaction, company_id: str, predicted: Predicted) -> No
             "rejected": len(rejected),
         }
         transaction.emit(NewEvent("prediction.batch_completed", company_id, data=counts))
+
+
+def _kept(value: Any) -> Any:
+    """Names come from strangers: texts as a database takes them, and not without end."""
+    return storable_text(value)[:_LONGEST_TEXT] if isinstance(value, str) else value
 
 
 async def _make_window(connection: AsyncConnection, company_id: str, source: str) -> None:

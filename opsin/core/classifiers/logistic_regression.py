@@ -4,6 +4,7 @@ The one file of the core that imports it, and only inside its functions: classif
 without it.
 """
 
+import pickle
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ PARAMETERS: Final[dict[str, Any]] = {
 }
 LEAST_OF_EACH: Final = 2
 """One to train on and one to be held out."""
+_PICKLE_PROTOCOL: Final = 4
+"""Which every Python since 3.4 reads."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,3 +137,20 @@ def _require_sklearn() -> None:
         raise OperationUnavailable(
             "training a classifier needs an extra: pip install 'opsin[models]'"
         ) from None
+
+
+def pickled(coefficients: Sequence[float], intercept: float) -> bytes:
+    """The regression as scikit-learn's own object, for programs that read such files.
+
+    Nothing here reads one back by unpickling it.
+    """
+    _require_sklearn()
+    from sklearn.linear_model import LogisticRegression
+
+    regression = LogisticRegression(**PARAMETERS)
+    regression.coef_ = np.array([coefficients], np.float64)
+    regression.intercept_ = np.array([intercept], np.float64)
+    regression.classes_ = np.array([False, True])
+    regression.n_features_in_ = len(coefficients)
+    regression.n_iter_ = np.array([0], np.int32)
+    return pickle.dumps(regression, protocol=_PICKLE_PROTOCOL)

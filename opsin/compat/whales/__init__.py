@@ -1,0 +1,1 @@
+"""The whales API: which whale or dolphin a picture shows, for its clients of today."""
