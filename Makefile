@@ -42,7 +42,7 @@ test: install
 bench: install
 	@$(BIN)/python -m bench $(ARGS)
 
-install: $(VENV)/.installed-test $(CLIENTS)/node_modules/.package-lock.json
+install: $(VENV)/.installed-test $(CLIENTS)/node_modules/.package-lock.json $(VENV)/.installed-old-clients
 	@: # so that make has nothing to say
 
 format: $(VENV)/.installed-test
@@ -56,6 +56,12 @@ $(VENV)/.installed-run: pyproject.toml | $(BIN)/python
 $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 	$(call install,all$(,)demo$(,)test)
 	@touch $(VENV)/.installed-run
+
+# The old Python clients of the tests, in folders of their own.
+$(VENV)/.installed-old-clients: | $(VENV)/.installed-test
+	@echo "Installing the old PEKAT client of the tests"
+	@$(BIN)/python -m tests.compat.pekat.sdks
+	@touch $@
 
 # A comma in an argument of call.
 , := ,

@@ -33,6 +33,7 @@ from opsin.core.image_search import ImageSearches
 from opsin.core.images import Images
 from opsin.core.imaging import ImageLimits
 from opsin.core.immediate import Immediate
+from opsin.core.imports.imports import Imports
 from opsin.core.links import Links, load_or_create_secret
 from opsin.core.metadata import Metadata
 from opsin.core.models.configuration import ModelConfiguration
@@ -42,8 +43,13 @@ from opsin.core.models.inventory import ModelInventory
 from opsin.core.models.store import ModelStore
 from opsin.core.owners import Owners
 from opsin.core.plugin_host import PluginHost, PluginSource
+from opsin.core.predictions import Predictions
 from opsin.core.queue.analysis_queue import AnalysisQueue
 from opsin.core.queue.worker import Worker
+from opsin.core.rate_limits import RateLimits
+from opsin.core.recorded_calls import RecordedCalls
+from opsin.core.recording import Recorder
+from opsin.core.sent_files import SentFiles
 from opsin.core.signed_answers import SignedAnswers
 from opsin.core.similarity.image_vectors import ImageVectors
 from opsin.core.similarity.near_duplicates import NearDuplicates
@@ -51,6 +57,12 @@ from opsin.core.similarity.search import VectorSearch
 from opsin.core.similarity.similar_images import SimilarImages
 from opsin.core.uploads import Uploads
 from opsin.core.use_cases import UseCases
+from opsin.core.webhooks.formats import Formats
+from opsin.core.webhooks.posting import Poster
+from opsin.core.webhooks.schedule import Schedule
+from opsin.core.webhooks.sender import Sender
+from opsin.core.webhooks.signing import Secrets
+from opsin.core.webhooks.webhooks import Webhooks
 from opsin.graphql.schema import reserved_type_names
 from opsin.graphql.trial import check_types
 from opsin.settings import Settings
@@ -82,6 +94,7 @@ class Parts:
     use_cases: UseCases
     models: ModelStore
     worker: Worker
+    sender: Sender
     sweep: BlobSweep
     database_url: str
     closers: tuple[Callable[[], Awaitable[None]], ...]
@@ -175,15 +188,27 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
         memory_bytes=settings.result_cache_bytes,
     )
     access = Access(database, mode=settings.auth)
-    links = Links(_secret(settings))
+    secret = _secret(settings)
+    links = Links(secret)
+    poster = Poster(
+        timeout=settings.webhook_seconds,
+        allow=settings.webhook_allow,
+        plain_http=settings.webhook_plain_http,
+    )
+    webhook_secrets = Secrets(secret)
     sweep = BlobSweep(database, blobs)
+    artifacts = Artifacts(database, blobs)
+    recorder = None
+    if settings.record_stateless:
+        writer = RecordedCalls(database, blobs, artifacts)
+        recorder = Recorder(writer, max_bytes=settings.record_queue_bytes)
     use_cases = UseCases(
         access=access,
         accounts=Accounts(database, access),
         analyses=Analyses(database, max_tasks=settings.max_tasks),
         annotations=Annotations(database, max_annotations=settings.max_annotations),
         answers=answers,
-        artifacts=Artifacts(database, blobs),
+        artifacts=artifacts,
         availability=Availability(host, models),
         classifiers=Classifiers(database),
         collections=Collections(database, host),
@@ -212,12 +237,18 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
             max_bytes=settings.max_upload_bytes,
             max_tasks=settings.max_tasks,
             references=references,
+            recorder=recorder,
         ),
+        imports=Imports(database, blobs, image_limits(settings)),
         links=links,
         metadata=Metadata(database),
         near_duplicates=NearDuplicates(database, host),
         owners=Owners(database),
+        predictions=Predictions(database),
+        rate_limits=RateLimits(database),
+        recorder=recorder,
         references=references,
+        sent_files=SentFiles(database, blobs),
         signed_answers=SignedAnswers(database),
         similar_images=SimilarImages(
             database,
@@ -232,14 +263,22 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
             max_bytes=settings.vista_max_artifact_bytes,
             expiry=timedelta(seconds=settings.vista_presigned_url_expiry_seconds),
         ),
+        webhooks=Webhooks(database, webhook_secrets, Formats(), poster),
     )
     return Parts(
         use_cases,
         models,
         _worker(settings, use_cases),
+        _sender(settings, use_cases, webhook_secrets, poster),
         sweep,
         settings.resolved_database_url,
-        closers=(use_cases.events.close, engine.close, blobs.close, database.close),
+        closers=(
+            use_cases.events.close,
+            engine.close,
+            poster.close,
+            blobs.close,
+            database.close,
+        ),
     )
 
 
@@ -261,6 +300,27 @@ def _worker(settings: Settings, use_cases: UseCases) -> Worker:
     )
 
 
+def _sender(settings: Settings, use_cases: UseCases, secrets: Secrets, poster: Poster) -> Sender:
+    schedule = Schedule(
+        first=timedelta(seconds=settings.webhook_retry_seconds),
+        longest=timedelta(seconds=settings.webhook_retry_longest_seconds),
+        max_attempts=settings.webhook_max_attempts,
+        max_age=timedelta(days=settings.webhook_max_days),
+        pause_after=timedelta(hours=settings.webhook_pause_hours),
+    )
+    return Sender(
+        use_cases.database,
+        use_cases.events,
+        use_cases.webhooks.formats,
+        secrets,
+        poster,
+        schedule,
+        concurrency=settings.webhook_concurrency,
+        keep=timedelta(days=settings.webhook_keep_days),
+        kept=settings.webhook_keep_delivered,
+    )
+
+
 def _secret(settings: Settings) -> bytes:
     if settings.secret_key:
         return settings.secret_key.encode()
@@ -269,9 +329,10 @@ def _secret(settings: Settings) -> bytes:
 
 def _s3_options(settings: Settings) -> S3Options:
     return S3Options(
-        endpoint_url=settings.s3_endpoint,
+        endpoint_url=settings.resolved_s3_endpoint,
+        public_endpoint_url=settings.s3_public_endpoint,
         region=settings.s3_region,
         access_key_id=settings.s3_access_key,
         secret_access_key=settings.s3_secret_key,
-        create_bucket=settings.s3_create_bucket,
+        create_bucket=settings.creates_bucket,
     )

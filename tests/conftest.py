@@ -22,7 +22,7 @@ from opsin.app import create_app
 from opsin.assembly import Parts, assemble
 from opsin.core.access import Principal
 from opsin.core.plugin_host import PluginSource
-from opsin.settings import Settings
+from opsin.settings import DOCUMENTED_NAMES, Settings
 from opsin.storage.database import connect_without_pool, database_url
 from opsin.storage.schema import upgrade
 from tests.node import node_clients as node_clients
@@ -34,7 +34,7 @@ _numbers = itertools.count()
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the machine reaches a test."""
     for name in list(os.environ):
-        if name.startswith("OPSIN_"):
+        if name.startswith("OPSIN_") or name.upper() in DOCUMENTED_NAMES:
             monkeypatch.delenv(name)
 
 
@@ -84,8 +84,8 @@ async def administer(url: str, statement: str) -> None:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Settings for a house in a temporary folder, without a worker of its own."""
-    return Settings(data_dir=tmp_path / "data", worker=False, poll_seconds=0.05)
+    """Settings for a house in a temporary folder, without a worker or a sender of its own."""
+    return Settings(data_dir=tmp_path / "data", worker=False, webhooks=False, poll_seconds=0.05)
 
 
 @pytest.fixture

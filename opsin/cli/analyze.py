@@ -1,7 +1,7 @@
 """`opsin analyze`: operations on files and URLs, without a server and without a database."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -113,9 +113,13 @@ def _every(host: "PluginHost", availability: "Availability") -> list["Task"]:
 
 
 async def run_tasks(
-    settings: "Settings", engine: "Engine", names: Sequence[str], tasks: Sequence["Task"]
+    settings: "Settings",
+    engine: "Engine",
+    names: Sequence[str],
+    tasks: Sequence["Task"],
+    ended: Callable[[AnalyzedImage], None] | None = None,
 ) -> list[AnalyzedImage]:
-    """The pictures in their order, some of them worked on at once."""
+    """The pictures in their order, some of them worked on at once; `ended` hears of each."""
     from rich.progress import MofNCompleteColumn, Progress
 
     from opsin.core.fetch import Fetcher
@@ -135,6 +139,8 @@ async def run_tasks(
         async def work_through() -> None:
             for index, name in waiting:
                 done[index] = await _analyze(engine, fetcher, name, tasks)
+            if ended is not None:
+                ended(done[index])
                 progress.advance(bar)
 
         at_once = min(_IN_FLIGHT, max(1, settings.queue_limit // len(tasks)), len(names))

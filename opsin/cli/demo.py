@@ -72,6 +72,7 @@ async def _demo(data_dir: Path, given: Path | None) -> bool:
         data_dir=str(data_dir),
         database_url=None,
         blob_url=None,
+        s3_bucket=None,
         public_url=None,
         log_level=None,
         max_tasks=str(_MOST),

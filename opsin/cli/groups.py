@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-Group = Annotated[str, typer.Argument(help="The company's name.")]
-Email = Annotated[str, typer.Argument(help="The person's e-mail address.")]
+Group = Annotated[str, typer.Argument(metavar="GROUP", help="The company's name.")]
+Email = Annotated[str, typer.Argument(metavar="EMAIL", help="The person's e-mail address.")]
 
 app = typer.Typer(help="Members of companies.", no_args_is_help=True)
 
@@ -49,6 +49,9 @@ def list_members(group: Group, data_dir: DataDir = None, as_json: Json = False) 
     found = event_loop.run(_with(settings, lambda accounts: accounts.members(group)))
     if as_json:
         print_json({"members": [_described(account) for account in found]})
+        return
+    if not found:
+        say(f"{group!r} has no members")
         return
     table = new_table("E-mail", "Active")
     for account in found:

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 
 import uvicorn
 from starlette.applications import Starlette
@@ -48,7 +48,12 @@ class _Server(uvicorn.Server):
 
 
 async def serve_app(
-    app: Starlette, listener: socket.socket, accepting: Callable[[], None], *, access_log: bool
+    app: Starlette,
+    listener: socket.socket,
+    accepting: Callable[[], None],
+    *,
+    access_log: bool,
+    trusted_proxies: Sequence[str] = (),
 ) -> None:
     """Serve until SIGINT or SIGTERM; calls `accepting` once connections are taken.
 
@@ -62,6 +67,9 @@ async def serve_app(
         # Off by default: a signed link in it would let the reader of a log fetch the picture.
         access_log=access_log,
         server_header=False,
+        # Nobody's word is taken for who calls but that of proxies that the operator names.
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
         # Compressing each small message for each subscriber costs more than it saves.
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,

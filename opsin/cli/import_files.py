@@ -178,7 +178,7 @@ def _tell(report: "ImportReport") -> None:
         f"{report.annotations_known} known, {report.findings.refusals.count} refused"
     )
     for note, count in sorted(report.findings.notes.items()):
-        print_line(f"note: {count} {note}")
+        print_line(f"note: {note}: {count}")
     _list("missing", report.missing, report.images_missing)
     _list("refused", report.findings.refusals.first, report.findings.refusals.count)
 

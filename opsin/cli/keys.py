@@ -24,7 +24,9 @@ app = typer.Typer(help="API keys.", no_args_is_help=True)
 
 @app.command("create")
 def create(
-    name: Annotated[str, typer.Argument(help="What the key is for, to know it again.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="What the key is for, to know it again.")
+    ],
     company: Company = "local",
     data_dir: DataDir = None,
     as_json: Json = False,
@@ -48,6 +50,9 @@ def list_keys(company: Company = "local", data_dir: DataDir = None, as_json: Jso
     found = event_loop.run(_list(settings, company))
     if as_json:
         print_json({"keys": [_described(key) for key in found]})
+        return
+    if not found:
+        say(f"company {company!r} has no keys")
         return
     table = new_table("Name", "Prefix", "Created", "Last used", "Revoked")
     for key in found:

@@ -10,20 +10,24 @@ from opsin import __version__
 from opsin.cli import (
     analyze,
     calibrate,
+    caption_folder,
     classifiers,
     db,
     demo,
     export,
     galleries,
     groups,
+    import_files,
     keys,
     logs,
     models,
     operations,
     output,
+    pekat,
     plugins,
     serve,
 )
+from opsin.cli import webhooks as webhooks_command
 from opsin.cli import worker as worker_command
 from opsin.cli.exit_codes import ExitCode, exit_code_of
 from opsin.core.errors import OpsinError
@@ -41,8 +45,11 @@ app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("analyze")(analyze.analyze)
 app.command("calibrate")(calibrate.calibrate)
+app.command("caption-folder")(caption_folder.caption_folder)
 app.command("export")(export.export)
+app.command("import")(import_files.import_files)
 app.command("operations")(operations.operations)
+app.command("webhooks")(webhooks_command.webhooks)
 app.command("worker")(worker_command.worker)
 app.add_typer(models.app, name="models")
 app.add_typer(classifiers.app, name="classifiers")
@@ -51,6 +58,7 @@ app.add_typer(plugins.app, name="plugins")
 app.add_typer(keys.app, name="keys")
 app.add_typer(groups.app, name="groups")
 app.add_typer(db.app, name="db")
+app.add_typer(pekat.app, name="pekat")
 
 
 @dataclass

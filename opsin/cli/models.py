@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from opsin.core.models.store import ModelStore
     from opsin.settings import Settings
 
-Name = Annotated[str, typer.Argument(help="As `models list` shows it.", show_default=False)]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="As `models list` shows it.", show_default=False)
+]
 
 app = typer.Typer(help="Model weights.", no_args_is_help=True)
 

@@ -1,5 +1,6 @@
 """Options that several commands share, and the settings that come of them."""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,8 @@ from opsin.core.errors import ConfigurationError, reason_of
 
 if TYPE_CHECKING:
     from opsin.settings import Settings
+
+log = logging.getLogger(__name__)
 
 DataDir = Annotated[
     Path | None,
@@ -32,13 +35,15 @@ def read_settings(*, server: bool = False, **overrides: Any) -> "Settings":
     A `server` logs as much as the settings say, other commands only what went wrong, unless
     OPSIN_LOG_LEVEL asks for more.
     """
-    from opsin.settings import load_settings  # pydantic-settings: not for --help
+    from opsin.settings import load_settings, misspelt  # pydantic-settings: not for --help
 
     settings = load_settings(**overrides)
     if server:
         logs.show_tracebacks()
     if server or "log_level" in settings.model_fields_set:
         logs.set_level(settings.log_level)
+    for name, meant in misspelt():
+        log.warning("%s is no setting: is %s meant?", name, meant)
     return settings
 
 

@@ -64,8 +64,10 @@ def ask(
 
 
 def _pictures_in(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in _ENDINGS and path.is_file() and not path.name.startswith(".")
-    )
+    return sorted(path for path in folder.rglob("*") if is_picture(path))
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is called like a picture; hidden ones are nobody's pictures."""
+    is_named = path.suffix.lower() in _ENDINGS and not path.name.startswith(".")
+    return is_named and path.is_file()

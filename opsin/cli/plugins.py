@@ -41,7 +41,9 @@ def list_plugins(
 
 @app.command("new")
 def new_plugin(
-    name: Annotated[str, typer.Argument(help="What it measures or finds, e.g. sharpness.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="What it measures or finds, e.g. sharpness.")
+    ],
     into: Annotated[
         Path, typer.Option("--into", metavar="DIR", help="Where its folder is made.")
     ] = Path(),
@@ -60,7 +62,10 @@ def new_plugin(
 @app.command("check")
 def check(
     plugin: Annotated[
-        str, typer.Argument(help="The plugin's name, its distribution, or an importable module.")
+        str,
+        typer.Argument(
+            metavar="PLUGIN", help="The plugin's name, its distribution, or an importable module."
+        ),
     ],
     params: Annotated[
         str, typer.Option("--params", metavar="JSON", help="Params for its operations.")

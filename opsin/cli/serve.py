@@ -1,6 +1,7 @@
 """`opsin serve`: the server, until a signal stops it."""
 
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -57,29 +58,39 @@ def serve(
     )
     settings.check_exposure()
     make_data_dir(settings)
-    listener = _listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port)
     try:
-        _serve(settings, listener)
+        serve_on(listener, settings, lambda: _announce(settings, listener))
     finally:
         listener.close()
 
 
-def _serve(settings: "Settings", listener: socket.socket) -> None:
+def serve_on(listener: socket.socket, settings: "Settings", accepting: Callable[[], None]) -> None:
+    """Serve until a signal; calls `accepting`, on the event loop, once connections are taken."""
     from opsin.app import create_app
     from opsin.cli.http_server import serve_app
 
-    def announce() -> None:
-        url = _url(settings.host, listener.getsockname()[1])
-        print_line(f"Viewer    {url}/")
-        print_line(f"GraphQL   {url}/graphql")
-        print_line(f"Health    {url}/health")
-
     app = create_app(settings)
     event_loop.spare_collector()
-    event_loop.run(serve_app(app, listener, announce, access_log=settings.log_level == "debug"))
+    event_loop.keep_freed_memory()
+    serving = serve_app(
+        app,
+        listener,
+        accepting,
+        access_log=settings.log_level == "debug",
+        trusted_proxies=settings.trusted_proxies,
+    )
+    event_loop.run(serving)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _announce(settings: "Settings", listener: socket.socket) -> None:
+    url = url_of(settings.host, listener)
+    print_line(f"Viewer    {url}/")
+    print_line(f"GraphQL   {url}/graphql")
+    print_line(f"Health    {url}/health")
+
+
+def listen(host: str, port: int) -> socket.socket:
     """A socket bound to the address, IPv4 first; not yet listening."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -98,7 +109,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _url(host: str, port: int) -> str:
+def url_of(host: str, listener: socket.socket) -> str:
     """The address to type on this machine."""
-    host = _ANY_ADDRESS.get(host, host)
+    host, port = _ANY_ADDRESS.get(host, host), listener.getsockname()[1]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

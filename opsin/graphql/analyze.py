@@ -179,7 +179,9 @@ def analysis_mutations(host: PluginHost, operation_input: Any) -> type:
             )
             return [Analysis.of(record) for record in made]
 
-        @strawberry.mutation(description="Run operations on a picture now; nothing is stored.")
+        @strawberry.mutation(
+            description="Run operations on a picture now; stored only by a server that records."
+        )
         async def analyze_image(self, info: Info, input: AnalyzeImageInput) -> AnalyzeImageResult:
             analyzed = await info.context.use_cases.immediate.analyze(
                 info.context.principal,

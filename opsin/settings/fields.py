@@ -16,6 +16,6 @@ def _comma_list(value: object) -> object:
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
 
 
-def named(name: str, documented: str) -> AliasChoices:
-    """A setting of a legacy API, also under the name that its own documents have for it."""
-    return AliasChoices(f"OPSIN_{name}", documented)
+def named(name: str, *documented: str) -> AliasChoices:
+    """A setting also under the names that the documents of a legacy API have for it."""
+    return AliasChoices(f"OPSIN_{name}", *documented)

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from opsin.settings.fields import CommaList
+from opsin.settings.fields import CommaList, named
 
 
 class ServerSettings(BaseModel):
@@ -18,10 +18,40 @@ class ServerSettings(BaseModel):
     blob_url: str | None = Field(
         None, description="`file:///path`, `s3://bucket/prefix` or `memory://`; default: data dir"
     )
-    s3_endpoint: str | None = Field(None, description="endpoint URL of an S3-compatible store")
-    s3_region: str = Field("us-east-1", description="region of the S3 bucket")
-    s3_access_key: str | None = Field(None, description="S3 access key id")
-    s3_secret_key: str | None = Field(None, description="S3 secret access key", repr=False)
+    s3_bucket: str | None = Field(
+        None,
+        validation_alias=named("S3_BUCKET", "S3_BUCKET", "MINIO_BUCKET"),
+        description="bucket for blobs, below `opsin/`; made if need be; `OPSIN_BLOB_URL` wins",
+    )
+    s3_endpoint: str | None = Field(
+        None,
+        validation_alias=named("S3_ENDPOINT", "S3_ENDPOINT", "MINIO_ENDPOINT"),
+        description="endpoint URL, or host and port, of an S3-compatible store",
+    )
+    s3_public_endpoint: str | None = Field(
+        None, description="endpoint URL that clients send files to, where it is another"
+    )
+    s3_use_ssl: bool = Field(
+        False,
+        validation_alias=named("S3_USE_SSL", "S3_USE_SSL", "MINIO_USE_SSL"),
+        description="whether an endpoint that is only host and port is reached by TLS",
+    )
+    s3_region: str = Field(
+        "us-east-1",
+        validation_alias=named("S3_REGION", "S3_REGION", "MINIO_REGION"),
+        description="region of the S3 bucket",
+    )
+    s3_access_key: str | None = Field(
+        None,
+        validation_alias=named("S3_ACCESS_KEY", "S3_ACCESS_KEY", "MINIO_ACCESS_KEY"),
+        description="S3 access key id",
+    )
+    s3_secret_key: str | None = Field(
+        None,
+        validation_alias=named("S3_SECRET_KEY", "S3_SECRET_KEY", "MINIO_SECRET_KEY"),
+        description="S3 secret access key",
+        repr=False,
+    )
     s3_create_bucket: bool = Field(False, description="create the bucket if it is not there")
 
     host: str = Field("127.0.0.1", description="address to listen on")
@@ -29,13 +59,20 @@ class ServerSettings(BaseModel):
     public_url: str | None = Field(
         None, description="address clients use, for links; default: that of each request"
     )
+    trusted_proxies: CommaList = Field(
+        (), description="addresses or networks whose `X-Forwarded-For` and `-Proto` are believed"
+    )
     auth: Literal["dev", "keys"] = Field(
         "dev", description="`dev`: everyone is the local user, loopback only; `keys`: API keys"
     )
     secret_key: str | None = Field(
         None, description="signs links; default: made once in the data dir", repr=False
     )
-    cors_origins: CommaList = Field((), description="origins allowed to call from a browser")
+    cors_origins: CommaList = Field(
+        (),
+        validation_alias=named("CORS_ORIGINS", "CORS_ORIGINS", "ALLOWED_ORIGINS"),
+        description="origins allowed to call from a browser; `CORS_ORIGINS`, `ALLOWED_ORIGINS`",
+    )
 
     worker: bool = Field(True, description="run queued analyses inside the server process")
     worker_batch: int = Field(
@@ -91,9 +128,16 @@ class ServerSettings(BaseModel):
         256 * 2**20, ge=0, description="embeddings kept in memory for searches without pgvector"
     )
 
-    max_upload_bytes: int = Field(50 * 2**20, ge=1, description="largest picture accepted")
+    max_upload_bytes: int = Field(
+        50 * 2**20,
+        ge=1,
+        validation_alias=named("MAX_UPLOAD_BYTES", "MAX_UPLOAD_BYTES"),
+        description="largest picture accepted; `MAX_UPLOAD_BYTES`",
+    )
     max_request_bytes: int = Field(
-        64 * 2**20, ge=1, description="largest request body; more is 413 before it is read"
+        64 * 2**20,
+        ge=1,
+        description="largest request body; unless set, at least a picture fits; more is 413 unread",
     )
     max_image_pixels: int = Field(100_000_000, ge=1, description="largest width x height")
     max_image_side: int = Field(30_000, ge=1, description="largest width or height")
@@ -127,6 +171,12 @@ class ServerSettings(BaseModel):
     )
     compat: CommaList | None = Field(
         None, description="legacy APIs that are served, by name; default: all of them"
+    )
+    record_stateless: bool = Field(
+        False, description="make calls that are answered at once stored images with analyses, too"
+    )
+    record_queue_bytes: int = Field(
+        256 * 2**20, ge=1, description="pictures that wait to be recorded; beyond, calls are not"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe log line written"

@@ -107,6 +107,11 @@ class VistaSettings(BaseModel):
         validation_alias=named("VISTA_MOCK_USER_EMAIL", "MOCK_USER_EMAIL"),
         description="who everybody is in dev mode; `MOCK_USER_EMAIL`",
     )
+    vista_mock_user_groups: tuple[str, ...] = Field(
+        (),
+        validation_alias=named("VISTA_MOCK_USER_GROUPS", "MOCK_USER_GROUPS_JSON"),
+        description="JSON list of groups that are offered in dev mode; `MOCK_USER_GROUPS_JSON`",
+    )
     vista_delete_retention_days: int = Field(
         60,
         ge=0,

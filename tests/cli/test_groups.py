@@ -17,5 +17,8 @@ def test_members_of_a_company(tmp_path: Path) -> None:
     assert removed.code == ExitCode.OK
     left = opsin("groups", "list", "whales", "--json", cwd=tmp_path).json()["members"]
     assert [one["email"] for one in left] == ["ada@example.org"]
+    none = opsin("groups", "list", "whalez", cwd=tmp_path)
+    assert (none.code, none.out) == (ExitCode.OK, "")
+    assert "'whalez' has no members" in none.complaint
     assert opsin("groups", "remove", "none", "ben@example.org", cwd=tmp_path).code != ExitCode.OK
     assert opsin("groups", "add", "whales", "nobody", cwd=tmp_path).code != ExitCode.OK

@@ -60,7 +60,7 @@ def test_what_is_said(tmp_path: Path) -> None:
         "images: 1 new, 0 known, 1 missing",
         "analyses: 1 new, 0 known",
         "annotations: 1 new (1 bounding_box), 0 known, 1 refused",
-        "note: 2 annotations whose id another one has, kept",
+        "note: annotations whose id another one has, kept: 2",
     ]
     missing, refused = ended.err.splitlines()
     assert missing.startswith("missing: instances.json:") and "002.jpg" in missing

@@ -50,6 +50,10 @@ def test_keys_that_are_not_there(tmp_path: Path) -> None:
     unknown = opsin("keys", "list", "--company", "whalez", cwd=tmp_path)
     assert unknown.code == ExitCode.USAGE
     assert "'whalez'" in unknown.complaint
+    opsin("groups", "add", "whales", "ada@example.org", cwd=tmp_path)
+    none = opsin("keys", "list", "--company", "whales", cwd=tmp_path)
+    assert (none.code, none.out) == (ExitCode.OK, "")
+    assert "'whales' has no keys" in none.complaint
     made = opsin("keys", "create", "robot", "--json", cwd=tmp_path).json()
     assert opsin("keys", "revoke", "0123456789ab", cwd=tmp_path).code == ExitCode.USAGE
     assert opsin("keys", "revoke", made["id"], cwd=tmp_path).code == ExitCode.OK

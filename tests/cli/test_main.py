@@ -124,7 +124,7 @@ def test_a_plugins_own_error_has_the_code_of_its_kind() -> None:
 
 def documented() -> dict[str, str]:
     """The sections of the document by the command they are headed with."""
-    parts = re.split(r"^#+ `(opsin [a-z ]+)`$", DOCS.read_text("utf-8"), flags=re.M)
+    parts = re.split(r"^#+ `(opsin [a-z -]+)`$", DOCS.read_text("utf-8"), flags=re.M)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 

@@ -42,6 +42,8 @@ class DetectedObject(BaseModel):
 class DetectedObjects(Result):
     """The objects found, the most certain first; none is an answer, too."""
 
+    annotation_types = ("bounding_box",)
+
     objects: tuple[DetectedObject, ...]
 
     def annotations(self) -> Sequence[Annotation]:

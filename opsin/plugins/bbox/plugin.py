@@ -41,6 +41,8 @@ THRESHOLD_OPTION = "person_score_threshold"
 class BoundingBox(Result):
     """Where the prominent person or face is; no box when there is none, which is an answer too."""
 
+    annotation_types = ("bounding_box",)
+
     label: str = Field(description="what was looked for: person or face")
     box: Box | None = Field(default=None, description="null when the image shows none")
     score: float | None = Field(default=None, description="the finder's certainty, 0 to 1")

@@ -49,6 +49,8 @@ class CaptionParams(Params):
 class Caption(Result):
     """What the picture shows, in words; written by a model, so possibly wrong."""
 
+    annotation_types = ("caption",)
+
     text: str
     truncated: bool = Field(description="whether it broke off at `max_length`")
 

@@ -63,6 +63,7 @@ class Calibration(BaseModel):
     operation_version: str
     score: str
     threshold: float = Field(ge=0, le=1)
+    mean_positive_score: float | None = None
     models: tuple[CalibratedModel, ...]
 
     def fingerprint(self, role: str) -> str | None:
@@ -77,6 +78,11 @@ class Pipeline:
         self.folder = folder
         """From which relative paths go."""
         self.calibration = self._calibration()
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it is the one that comes with the plugin."""
+        return self.folder == DEFAULT.parent
 
     @classmethod
     def read(cls, file: Path) -> Self:

@@ -53,6 +53,8 @@ class CetaceanCandidate(BaseModel):
 class CetaceanScreening(Result):
     """Whether a picture shows a whale or dolphin."""
 
+    annotation_types = ("classification",)
+
     is_cetacean: bool = Field(description="whether the score reaches the threshold")
     cetacean_score: float = Field(description="0 to 1; no probability, see the manifest's prompts")
     threshold: float
@@ -64,6 +66,8 @@ class CetaceanScreening(Result):
 
 class CetaceanIdentification(Result):
     """Which known individual the picture shows, if any."""
+
+    annotation_types = ("bounding_box", "classification")
 
     is_cetacean: bool | None = Field(
         default=None,

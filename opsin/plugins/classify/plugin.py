@@ -43,6 +43,8 @@ class ClassifyParams(Params):
 class CollectionMembership(Result):
     """What the collection's classifier says of a picture."""
 
+    annotation_types = ("classification",)
+
     is_in_collection: bool = Field(description="whether the probability is above one half")
     probability: float = Field(description="that the picture belongs to the collection", ge=0, le=1)
     collection: str = Field(description="the collection's key")

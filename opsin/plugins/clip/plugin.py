@@ -93,6 +93,8 @@ class LabelScore(BaseModel):
 class ZeroShotClassification(Result):
     """Which of the caller's own labels fits a picture, without training."""
 
+    annotation_types = ("classification",)
+
     labels: tuple[LabelScore, ...] = Field(description="every label, the most probable first")
     model_fingerprint: str = Field(description="sha256 over the model's files")
 

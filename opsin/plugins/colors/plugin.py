@@ -37,6 +37,8 @@ class DominantColor(BaseModel):
 class DominantColors(Result):
     """The colours, largest share first; fewer than asked when the picture has no more."""
 
+    annotation_types = ("metric",)
+
     colors: list[DominantColor] = Field(description="by share, largest first; shares add up to 1")
 
     def annotations(self) -> Sequence[Annotation]:

@@ -36,6 +36,8 @@ class ImageQualityParams(Params):
 class ImageQuality(Result):
     """Measures, not marks: no value is good or bad in itself."""
 
+    annotation_types = ("metric",)
+
     sharpness: float = Field(
         description="variance of the Laplacian, with the longer side brought to 512 pixels"
     )

@@ -40,6 +40,8 @@ class SaliencyPeak(BaseModel):
 class Saliency(Result):
     """What stands out; peak, box and entropy are null where nothing does, as in a plain picture."""
 
+    annotation_types = ("heatmap",)
+
     peak: SaliencyPeak | None = Field(
         default=None, description="the most salient place, in pixels of the whole picture"
     )
