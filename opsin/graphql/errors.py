@@ -1,7 +1,6 @@
 """What callers learn of an error: our message and stable code, or nothing but a reference."""
 
 import logging
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +9,7 @@ from strawberry.exceptions import MissingQueryError, StrawberryInputCoercionErro
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 
 from opsin.core.errors import OpsinError, Overloaded, StorageError
+from opsin.core.unexpected import logged
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +75,7 @@ def _document_code(error: GraphQLError) -> str | None:
 
 
 def _masked(error: GraphQLError, cause: BaseException) -> GraphQLError:
-    reference = uuid.uuid4().hex[:12]
-    log.error("unexpected error %s", reference, exc_info=cause)
+    reference = logged(cause)
     return _replace(
         error,
         f"Something unexpected failed; the server's log tells more under {reference}",

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
-import uuid
 from collections.abc import AsyncGenerator
 from http import HTTPStatus
 from typing import Any
@@ -16,8 +14,7 @@ from starlette.types import Receive, Scope, Send
 from opsin.compat.image_embed.requests import Refused, TasksRefused
 from opsin.core.error_statuses import headers_of, status_of
 from opsin.core.errors import OpsinError
-
-log = logging.getLogger(__name__)
+from opsin.core.unexpected import logged
 
 UNDOWNLOADED = "Could not download image from URL: "
 UNPROCESSED = "Could not process image: "
@@ -73,6 +70,4 @@ def error_answer(error: Exception) -> Response:
 
 def unexpected(error: Exception) -> str:
     """Logs what nobody expected; the text is for the caller."""
-    number = uuid.uuid4().hex
-    log.error("unexpected error %s", number, exc_info=error)
-    return f"Internal Server Error ({number})"
+    return f"Internal Server Error ({logged(error)})"

@@ -2,8 +2,6 @@
 
 import base64
 import json
-import logging
-import uuid
 from http import HTTPStatus
 
 from starlette.responses import Response
@@ -11,8 +9,7 @@ from starlette.responses import Response
 from opsin.compat.pekat.parameters import Wanted
 from opsin.core.error_statuses import headers_of, status_of
 from opsin.core.errors import OpsinError
-
-log = logging.getLogger(__name__)
+from opsin.core.unexpected import logged
 
 BOTH_HEADERS = 4 * 1024
 ONE_HEADER = 45 * 1024
@@ -46,9 +43,7 @@ def error_answer(error: Exception) -> Response:
     """The one place where an exception becomes an answer; what nobody expected is masked."""
     if isinstance(error, OpsinError):
         return told(error.message, status_of(error), **headers_of(error))
-    number = uuid.uuid4().hex
-    log.error("unexpected error %s", number, exc_info=error)
-    return told(f"internal error ({number})", HTTPStatus.INTERNAL_SERVER_ERROR)
+    return told(f"internal error ({logged(error)})", HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def told(message: str, status: int, **headers: str) -> Response:

@@ -1,8 +1,6 @@
 """Answers as VISTA's clients expect them: JSON, and errors with a `detail`."""
 
 import json
-import logging
-import uuid
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -15,8 +13,7 @@ from starlette.responses import Response
 
 from opsin.core.error_statuses import headers_of, status_of
 from opsin.core.errors import LimitReached, OpsinError
-
-log = logging.getLogger(__name__)
+from opsin.core.unexpected import logged
 
 
 class Invalid(Exception):
@@ -51,9 +48,7 @@ def error_answer(error: Exception) -> Response:
             return _told({"detail": _plain(error.errors())}, 422)
         case Invalid():
             return _told({"detail": _plain(error.problems)}, 422)
-    number = uuid.uuid4().hex
-    log.error("unexpected error %s", number, exc_info=error)
-    return _told({"detail": f"Internal server error ({number})"}, 500)
+    return _told({"detail": f"Internal server error ({logged(error)})"}, 500)
 
 
 def _told(content: Any, status: int, **headers: str) -> Response:

@@ -1,8 +1,6 @@
 """Answers of the whales API: compact JSON, and its errors as `detail`."""
 
 import json
-import logging
-import uuid
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -12,8 +10,7 @@ from starlette.responses import Response
 
 from opsin.core.error_statuses import headers_of, status_of
 from opsin.core.errors import OpsinError
-
-log = logging.getLogger(__name__)
+from opsin.core.unexpected import logged
 
 
 class Refused(Exception):
@@ -46,9 +43,7 @@ def error_answer(error: Exception) -> Response:
         return _detailed(error.detail, error.status_code, dict(error.headers or {}))
     if isinstance(error, OpsinError):
         return _detailed(error.message, status_of(error), headers_of(error))
-    number = uuid.uuid4().hex
-    log.error("unexpected error %s", number, exc_info=error)
-    return _detailed(f"internal error ({number})", HTTPStatus.INTERNAL_SERVER_ERROR, {})
+    return _detailed(f"internal error ({logged(error)})", HTTPStatus.INTERNAL_SERVER_ERROR, {})
 
 
 def problem(kind: str, location: Sequence[str | int], message: str, given: Any) -> dict[str, Any]:
