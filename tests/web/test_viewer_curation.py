@@ -59,6 +59,7 @@ async def test_the_first_class_has_its_key_at_once(live: LiveServer) -> None:
         for _ in range(2):  # the second of this name is one too many
             await seen.page.get_by_label("Name of a new class").fill("calm")
             await seen.page.get_by_role("button", name="Add", exact=True).click()
+            await expect(seen.page.locator(".class-key")).to_have_count(1)
         await expect(seen.page.get_by_role("status").last).to_contain_text("calm already")
         await expect(seen.page.get_by_text("No classes yet")).to_be_hidden()
         await expect(seen.page.get_by_label("Go on to the next image")).to_be_visible()

@@ -16,6 +16,7 @@ MakeWorkbench = Callable[..., Workbench]
 @pytest.fixture
 async def workbench(tmp_path: Path) -> AsyncIterator[MakeWorkbench]:
     made: list[Workbench] = []
+    before = set(threading.enumerate())  # another test's are that test's matter
 
     def make(*parts: Loadable, **options: Any) -> Workbench:
         made.append(Workbench(tmp_path, *parts, **options))
@@ -24,4 +25,8 @@ async def workbench(tmp_path: Path) -> AsyncIterator[MakeWorkbench]:
     yield make
     for bench in made:
         await bench.close()
-    await until(lambda: not any(t.name.startswith("opsin-") for t in threading.enumerate()))
+    await until(lambda: not any(_is_ours(one) for one in set(threading.enumerate()) - before))
+
+
+def _is_ours(thread: threading.Thread) -> bool:
+    return thread.name.startswith("opsin-")
