@@ -1,14 +1,15 @@
 """The routes of the image_embed API, each with and without a slash at its end."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
+from opsin.compat.endpoint import Endpoint, Handler
 from opsin.compat.image_embed.analysis import Analysis
 from opsin.compat.image_embed.answers import Entries, answer, error_answer
 from opsin.compat.image_embed.bodies import json_body, upload
@@ -33,7 +34,6 @@ PATHS = (
 """Those of this API alone."""
 
 Answer = TypeVar("Answer")
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 class ImageEmbedDoor:
@@ -49,7 +49,7 @@ class ImageEmbedDoor:
     @property
     def analyze_image(self) -> ASGIApp:
         """The path that is another API's as well, and therefore is routed by who knows both."""
-        return _Endpoint(self._analyze, "POST")
+        return _endpoint(self._analyze, "POST")
 
     def routes(self) -> list[BaseRoute]:
         """All routes but that of `SHARED_PATH` without a slash."""
@@ -60,7 +60,7 @@ class ImageEmbedDoor:
         )
         routes = [Route(f"{SHARED_PATH}/", self.analyze_image)]
         for path, handler, method in table:
-            endpoint = _Endpoint(handler, method)
+            endpoint = _endpoint(handler, method)
             routes += [Route(path, endpoint), Route(f"{path}/", endpoint)]
         return [*routes]
 
@@ -95,33 +95,15 @@ class ImageEmbedDoor:
         return answer(await asyncio.to_thread(listed, self._host, self._availability))
 
 
-class _Endpoint:
-    """One path: its method, and its errors in the API's own form."""
+def _endpoint(handler: Handler, method: str) -> Endpoint:
+    methods = (method, "HEAD") if method == "GET" else (method,)
+    return Endpoint(dict.fromkeys(methods, handler), refused=_refused, failed=error_answer)
 
-    def __init__(self, handler: Handler, method: str) -> None:
-        self._handler = handler
-        self._method = method
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, send)
-        try:
-            response = await self._answer(request)
-        except ClientDisconnect:
-            return  # nobody is left to be answered
-        await response(scope, receive, send)
-
-    async def _answer(self, request: Request) -> Response:
-        allowed = ("GET", "HEAD") if self._method == "GET" else (self._method,)
-        if request.method not in allowed:
-            refusal = answer({"detail": "Method Not Allowed"}, 405)
-            refusal.headers["allow"] = self._method
-            return refusal
-        try:
-            return await self._handler(request)
-        except ClientDisconnect:
-            raise
-        except Exception as error:
-            return error_answer(error)
+def _refused(methods: Sequence[str]) -> Response:
+    refusal = answer({"detail": "Method Not Allowed"}, 405)
+    refusal.headers["allow"] = methods[0]
+    return refusal
 
 
 async def _unless_gone(request: Request, work: Coroutine[Any, Any, Answer]) -> Answer:

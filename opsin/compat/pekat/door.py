@@ -3,15 +3,16 @@
 import asyncio
 import hmac
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection, Sequence
 from http import HTTPStatus
 
 from starlette.background import BackgroundTask
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
+from opsin.compat.endpoint import Endpoint, Handler
 from opsin.compat.pekat.analysis import Analysis
 from opsin.compat.pekat.answers import error_answer, told
 from opsin.compat.pekat.callers import Callers
@@ -32,8 +33,6 @@ PATHS = (
 
 _READ = ("GET", "HEAD")
 _WITH_BODY = ("POST", "PUT", "GET")
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 class PekatDoor:
@@ -61,7 +60,7 @@ class PekatDoor:
     @property
     def analyze_image(self) -> ASGIApp:
         """The path that is another API's as well, and therefore is routed by who knows both."""
-        return _Endpoint(self._file, _WITH_BODY)
+        return _endpoint(self._file, _WITH_BODY)
 
     def routes(self) -> list[BaseRoute]:
         """All routes but that of `analyze_image`."""
@@ -73,7 +72,7 @@ class PekatDoor:
             ("/last_image", self._last_image, ("GET",)),
             ("/stop", self._stop, _READ),
         )
-        return [Route(path, _Endpoint(handler, methods)) for path, handler, methods in table]
+        return [Route(path, _endpoint(handler, methods)) for path, handler, methods in table]
 
     async def _ping(self, request: Request) -> Response:
         """At once; with `init_model`, when the models of the flow are in memory."""
@@ -135,35 +134,14 @@ class PekatDoor:
         )
 
 
-class _Endpoint:
-    """One path: its methods, and its errors in the API's own form."""
+def _endpoint(handler: Handler, methods: Collection[str]) -> Endpoint:
+    return Endpoint(dict.fromkeys(methods, handler), refused=_refused, failed=error_answer)
 
-    def __init__(self, handler: Handler, methods: Collection[str]) -> None:
-        self._handler = handler
-        self._methods = methods
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, send)
-        try:
-            response = await self._answer(request)
-        except ClientDisconnect:
-            return  # nobody is left to be answered
-        await response(scope, receive, send)
-
-    async def _answer(self, request: Request) -> Response:
-        if request.method not in self._methods:
-            allowed = ", ".join(self._methods)
-            return told(
-                f"the method must be one of: {allowed}",
-                HTTPStatus.METHOD_NOT_ALLOWED,
-                allow=allowed,
-            )
-        try:
-            return await self._handler(request)
-        except ClientDisconnect:
-            raise
-        except Exception as error:
-            return error_answer(error)
+def _refused(methods: Sequence[str]) -> Response:
+    allowed = ", ".join(methods)
+    text = f"the method must be one of: {allowed}"
+    return told(text, HTTPStatus.METHOD_NOT_ALLOWED, allow=allowed)
 
 
 async def _body(request: Request, parameters: Parameters) -> tuple[bytes, Parameters]:

@@ -1,13 +1,13 @@
 """The routes of the whales API: methods, checks and answers in the documented order."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import Receive, Scope, Send
 
+from opsin.compat.endpoint import Endpoint, Handler
 from opsin.compat.whales import exports
 from opsin.compat.whales.answers import Refused, answer, error_answer
 from opsin.compat.whales.batches import Batches
@@ -49,8 +49,6 @@ _ANY_BYTES = "application/octet-stream"
 _HEAD_BYTES = 16
 _DIGITS = 4
 
-Handler = Callable[[Request], Awaitable[Response]]
-
 
 class WhalesDoor:
     """One identifier, and the routes through which pictures reach it."""
@@ -76,7 +74,7 @@ class WhalesDoor:
             ("/v1/webhooks", {"GET": self._listed}),
             ("/v1/export", {"GET": self._export}),
         )
-        return [Route(path, _Endpoint(handlers)) for path, handlers in table]
+        return [Route(path, _endpoint(handlers)) for path, handlers in table]
 
     def metrics(self, requests: RequestCounts) -> str:
         """The documented families."""
@@ -154,31 +152,13 @@ class WhalesDoor:
         self._counts.add(answers)
 
 
-class _Endpoint:
-    """One path: its methods, and its errors in the API's own form."""
+def _endpoint(handlers: dict[str, Handler]) -> Endpoint:
+    return Endpoint(handlers, refused=_refused, failed=error_answer)
 
-    def __init__(self, handlers: dict[str, Handler]) -> None:
-        self._handlers = handlers
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, send)
-        try:
-            response = await self._answer(request)
-        except ClientDisconnect:
-            return  # nobody is left to be answered
-        await response(scope, receive, send)
-
-    async def _answer(self, request: Request) -> Response:
-        handler = self._handlers.get(request.method)
-        try:
-            if handler is None:
-                allowed = {"allow": ", ".join(self._handlers)}
-                raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, METHOD_NOT_ALLOWED, allowed)
-            return await handler(request)
-        except ClientDisconnect:
-            raise
-        except Exception as error:
-            return error_answer(error)
+def _refused(methods: Sequence[str]) -> Response:
+    allowed = {"allow": ", ".join(methods)}
+    return error_answer(Refused(HTTPStatus.METHOD_NOT_ALLOWED, METHOD_NOT_ALLOWED, allowed))
 
 
 def _head(upload: Upload) -> bytes:
