@@ -68,6 +68,7 @@ BUILTIN_PLUGINS = tuple(
         "colors",
         "phash",
         "saliency",
+        "skin",
         "classify",
         "cetacean",
         "caption",
