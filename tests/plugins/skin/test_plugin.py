@@ -21,6 +21,7 @@ from opsin import (
     Region,
     Target,
 )
+from opsin.core.conformance import Verdict, check_plugin
 from opsin.core.models.store import ModelStore
 from opsin.core.plugin_host import PluginHost, PluginSource
 from opsin.core.testing import run_operation
@@ -72,6 +73,16 @@ def test_the_plugin_comes_through_the_door() -> None:
     )
     assert host.failures == ()
     assert list(host.operations) == [operation.name for operation in OPERATIONS]
+
+
+def test_no_promise_of_the_contract_is_broken(tmp_path: Path) -> None:
+    """The trial's pictures show no skin: what cannot be tried on them is skipped, and says so."""
+    host = PluginHost.discover([SKIN], entry_points=False, strict=True)
+    found = check_plugin(host, ModelStore(tmp_path), "skin")
+    assert [one for one in found if one.verdict is Verdict.FAILED] == []
+    skipped = {one.text for one in found if one.verdict is Verdict.SKIPPED}
+    assert all("no skin" in text or "are needed" in text for text in skipped)
+    assert len(found) == len(OPERATIONS) * 8
 
 
 def test_the_plugin_is_light() -> None:
