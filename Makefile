@@ -24,7 +24,7 @@ endef
 help:
 	@echo "make demo       analyse a real portrait end to end, show the answer, stop"
 	@echo "make serve      start the server and leave it up     ARGS='--port 8080'"
-	@echo "make test       lint, types, layers, tests, template PYTEST_ARGS='-n auto -k name'"
+	@echo "make test       lint, types, layers, template, tests PYTEST_ARGS='-n auto -k name'"
 	@echo "make bench      the numbers in the docs              ARGS=..."
 	@echo "make install    only the set-up of the above, with the test tools"
 	@echo "make format     let ruff format and mend what it can"

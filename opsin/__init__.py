@@ -21,6 +21,7 @@ from opsin.core.contract import (
     Operation,
     Params,
     Picture,
+    Point,
     Precision,
     ProducedArtifact,
     Reference,
@@ -34,7 +35,7 @@ from opsin.core.contract import (
     Target,
     TextEmbedder,
 )
-from opsin.core.errors import InvalidImage, InvalidParams, OperationFailed, OpsinError
+from opsin.core.errors import InvalidImage, InvalidParams, NotShown, OperationFailed, OpsinError
 from opsin.core.hookspecs import hookimpl
 
 __version__ = "0.1.0"
@@ -59,11 +60,13 @@ __all__ = [
     "LocatedModel",
     "MissingRegion",
     "ModelRequirement",
+    "NotShown",
     "Operation",
     "OperationFailed",
     "OpsinError",
     "Params",
     "Picture",
+    "Point",
     "Precision",
     "ProducedArtifact",
     "Reference",

@@ -80,6 +80,7 @@ BUILTIN_PLUGINS = tuple(
         "colors",
         "phash",
         "saliency",
+        "skin",
         "classify",
         "cetacean",
         "caption",

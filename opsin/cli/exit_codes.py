@@ -26,6 +26,7 @@ EXIT_CODES: dict[type[errors.OpsinError], ExitCode] = {
     errors.InvalidParams: ExitCode.USAGE,
     errors.UnknownOperation: ExitCode.USAGE,
     errors.TargetNotSupported: ExitCode.USAGE,
+    errors.NotShown: ExitCode.FAILED,
     errors.RegionNotFound: ExitCode.FAILED,
     errors.Unauthenticated: ExitCode.USAGE,
     errors.Forbidden: ExitCode.USAGE,

@@ -11,6 +11,7 @@ STATUS: Mapping[type[errors.OpsinError], HTTPStatus] = MappingProxyType(
     {
         errors.OpsinError: HTTPStatus.INTERNAL_SERVER_ERROR,
         errors.InvalidInput: HTTPStatus.BAD_REQUEST,
+        errors.NotShown: HTTPStatus.BAD_REQUEST,
         errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
         errors.Forbidden: HTTPStatus.FORBIDDEN,
         errors.NotFound: HTTPStatus.NOT_FOUND,

@@ -6,7 +6,8 @@ OpsinError
 │   ├── InvalidParams         params that do not fit their operation
 │   ├── UnknownOperation
 │   ├── TargetNotSupported
-│   └── RegionNotFound        the picture does not show what the operation looks at: a skipped task
+│   └── NotShown              the picture does not show what the operation looks at: a skipped task
+│       └── RegionNotFound    it shows no such person or face
 ├── Unauthenticated           no usable credentials
 ├── Forbidden                 known caller, not allowed
 ├── NotFound                  no such object for this caller (also: another tenant's)
@@ -66,9 +67,11 @@ class TargetNotSupported(InvalidInput):
     code = "TARGET_NOT_SUPPORTED"
 
 
-class RegionNotFound(InvalidInput):
+class NotShown(InvalidInput):
     code = "SKIPPED"
 
+
+class RegionNotFound(NotShown):
     def __init__(self, region: str, task_id: str) -> None:
         super().__init__(f"No prominent {region} found for operation '{task_id}'.")
         self.region = region

@@ -125,8 +125,9 @@ class PictureRegions:
             finding = Finding(searched=searched)
         else:
             height, width = self._picture.shape[:2]
-            box = answer.box.moved(inside.x_min, inside.y_min).clipped(width, height)
-            region = None if box.is_empty else Region(box, answer.score)
+            moved = answer.moved(inside.x_min, inside.y_min)
+            box = moved.box.clipped(width, height)
+            region = None if box.is_empty else replace(moved, box=box)
             finding = Finding(region, searched=searched)
         self._settle(need, finding)
 

@@ -7,6 +7,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from opsin.core.contract import (
@@ -35,7 +36,7 @@ def run_operation(
     picture: Picture,
     params: Params | Mapping[str, Any] | None = None,
     *,
-    region: Box | None = None,
+    region: Box | Region | None = None,
     context: LoadContext | None = None,
     inputs: Sequence[Result] = (),
     reference: Reference | None = None,
@@ -43,8 +44,9 @@ def run_operation(
 ) -> R:
     """Load the operation, run it on one picture and close it, as the engine would.
 
-    `region` stands for what a region finder found, `inputs` for the results of the operations it
-    asks for, in their order, `reference` for the stored one; `progress` hears what it writes.
+    `region` stands for what a region finder found (a `Region` may have landmarks), `inputs` for the
+    results of the operations it asks for, in their order, `reference` for the stored one;
+    `progress` hears what it writes.
     Whatever the operation raises comes through as it is, and so does pydantic's ValidationError
     for params that do not fit.
     """
@@ -60,7 +62,8 @@ def run_operation(
     found = None
     if region is not None and operation.uses_picture:
         height, width = picture.shape[:2]
-        found = Region(region.clipped(width, height), 1.0)
+        found = region if isinstance(region, Region) else Region(region, 1.0)
+        found = replace(found, box=found.box.clipped(width, height))
         if operation.crop:
             picture = crop(picture, found.box)
     if not operation.uses_picture:

@@ -162,3 +162,12 @@ def test_every_region_lies_in_the_picture(sides: list[int]) -> None:
         if found is not None:
             assert 0 <= found.box.x_min < found.box.x_max <= 80
             assert 0 <= found.box.y_min < found.box.y_max <= 50
+
+
+def test_landmarks_move_with_the_box_and_are_not_clipped() -> None:
+    """The face is looked for in the person's crop; all it tells is in pixels of the picture."""
+    searches = Searches().find(RegionNeed.FACE_IN_PERSON)
+    searches.answers[0](region(10, 5, 60, 45))
+    searches.answers[1](Region(box(1, 2, 30, 90), 0.8, ((3.5, 4.5), (100.0, 6.0))))
+    (found,) = searches.found
+    assert found.region == Region(box(11, 7, 40, 50), 0.8, ((13.5, 9.5), (110.0, 11.0)))

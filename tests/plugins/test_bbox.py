@@ -220,17 +220,38 @@ def test_the_face_of_the_portrait(faces: FaceRunner, portrait: Picture) -> None:
     assert region.score == pytest.approx(0.9998, abs=1e-4)
 
 
+def test_the_landmarks_of_the_portrait(faces: FaceRunner, portrait: Picture) -> None:
+    """Eyes, nose and corners of the mouth, what is on the left of the picture first."""
+    (region,) = find(faces, portrait.copy())
+    assert region is not None
+    left_eye, right_eye, nose, left_corner, right_corner = region.landmarks
+    assert left_eye == pytest.approx((222, 192), abs=2)
+    assert right_eye == pytest.approx((310, 186), abs=2)
+    assert nose == pytest.approx((269, 239), abs=2)
+    assert left_corner == pytest.approx((233, 280), abs=2)
+    assert right_corner == pytest.approx((307, 276), abs=2)
+
+
+def test_the_landmarks_are_those_of_the_face_that_was_chosen() -> None:
+    near, far = [[float(n)] * 2 for n in range(5)], [[float(n)] * 2 for n in range(5, 10)]
+    region = prominent_face([(*WIDE, 0.8), (*HIGH, 0.9)], 100, 80, [near, far])
+    assert region is not None
+    assert region.landmarks == ((5, 5), (6, 6), (7, 7), (8, 8), (9, 9))
+
+
 def test_faces_are_those_of_the_library(faces: FaceRunner, portrait: Picture) -> None:
     library = MTCNN(keep_all=True)
     for picture in variants(portrait):
-        boxes, probabilities = library.detect(picture)
+        boxes, probabilities, points = library.detect(picture, landmarks=True)
         (region,) = find(faces, picture)
         if boxes is None:
             assert region is None
             continue
         best = int(np.argmax(probabilities))  # the library gives the largest first
         expected = region_of(boxes[best], probabilities[best], 512, 600)
-        assert region == expected
+        assert region is not None and expected is not None
+        assert (region.box, region.score) == (expected.box, expected.score)
+        assert np.allclose(region.landmarks, points[best].astype(float), atol=1e-3)
 
 
 def test_a_batch_finds_what_each_picture_alone_gives(

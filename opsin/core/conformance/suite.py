@@ -24,7 +24,7 @@ from opsin.core.contract import (
     Result,
 )
 from opsin.core.engine.batching import Failure
-from opsin.core.errors import OperationUnavailable, OpsinError
+from opsin.core.errors import NotShown, OperationUnavailable, OpsinError
 from opsin.core.models.store import ModelStore
 from opsin.core.plugin_host import PluginHost
 from opsin.core.storable import check_json
@@ -110,6 +110,8 @@ def _try(
     for name, check in CHECKS.items():
         try:
             yield Finding(subject, name, Verdict.PASSED, check(trial) or "")
+        except NotShown as error:  # no promise is broken by pictures of something else
+            yield Finding(subject, name, Verdict.SKIPPED, error.message)
         except Broken as broken:
             yield Finding(subject, name, Verdict.FAILED, str(broken))
         except Exception as error:
@@ -162,6 +164,8 @@ def _declares(trial: Trial) -> None:
     for target in trial.targets:
         things = [trial.thing(picture, target) for picture in pictures]
         for picture, answer in zip(pictures, trial.alone(things), strict=True):
+            if isinstance(answer, Failure) and isinstance(answer.error, NotShown):
+                raise answer.error
             if isinstance(answer, Failure):
                 raise Broken(f"an ordinary picture fails ({target.value}): {answer.error.message}")
             _check_answer(trial.loadable, answer, picture)

@@ -16,6 +16,7 @@ from opsin.core.contract import (
     Operation,
     Params,
     Picture,
+    Point,
     Region,
     RegionFinder,
     Result,
@@ -100,7 +101,8 @@ class Trial:
         if target is not Target.WHOLE_IMAGE:
             height, width = picture.shape[:2]
             middle = Box(x_min=width // 4, y_min=0, x_max=width - width // 4, y_max=height)
-            region = Region(middle, 0.9)
+            landmarks = _landmarks(middle) if target is Target.PROMINENT_FACE else ()
+            region = Region(middle, 0.9, landmarks)
             if loadable.crop:
                 picture = crop(picture, middle)
         if not loadable.uses_picture:
@@ -144,6 +146,12 @@ class Trial:
         return encode_answers(self.runner, answers, name)
 
 
+def _landmarks(face: Box) -> tuple[Point, ...]:
+    """Where they are in an upright face that fills its box."""
+    places = ((0.3, 0.37), (0.7, 0.37), (0.5, 0.57), (0.34, 0.77), (0.66, 0.77))
+    return tuple((face.x_min + x * face.width, face.y_min + y * face.height) for x, y in places)
+
+
 def difference(one: Any, other: Any) -> str | None:
     """Where two answers differ by more than the tolerance; None when they do not."""
     if isinstance(one, Failure) and isinstance(other, Failure):
@@ -158,7 +166,8 @@ def _plain(answer: Any) -> Any:
     if isinstance(answer, BaseModel):
         return answer.model_dump(mode="json")
     if isinstance(answer, Region):
-        return {"box": answer.box.model_dump(), "score": answer.score}
+        told: dict[str, Any] = {"box": answer.box.model_dump(), "score": answer.score}
+        return told | {"landmarks": [list(point) for point in answer.landmarks]}
     return answer
 
 

@@ -31,6 +31,7 @@ from opsin.core.contract.regions import (
     Box,
     FaceContext,
     Picture,
+    Point,
     Region,
     Target,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "Operation",
     "Params",
     "Picture",
+    "Point",
     "Precision",
     "ProducedArtifact",
     "Reference",

@@ -1,6 +1,6 @@
 """Pictures, the parts of them that operations look at, and boxes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -72,9 +72,21 @@ class Box(BaseModel):
         )
 
 
+Point: TypeAlias = tuple[float, float]
+"""x and y in pixels; the centre of the first pixel is 0.5, 0.5."""
+
+
 @dataclass(frozen=True, slots=True)
 class Region:
     """A found part of a picture: its box, clipped to the picture, and the finder's score 0..1."""
 
     box: Box
     score: float
+    landmarks: tuple[Point, ...] = ()
+    """Of a face five, as its finder's search gave them, or none: the eye on the left of the picture
+    and the one on the right, the tip of the nose, the left and the right corner of the mouth."""
+
+    def moved(self, dx: int, dy: int) -> "Region":
+        """This region shifted by `dx`, `dy` pixels."""
+        landmarks = tuple((x + dx, y + dy) for x, y in self.landmarks)
+        return replace(self, box=self.box.moved(dx, dy), landmarks=landmarks)

@@ -20,7 +20,7 @@ from opsin.core.engine.runners import Runners
 from opsin.core.engine.slots import RunnerSlot
 from opsin.core.engine.steps import Step
 from opsin.core.engine.task import Analyzed, Outcome, TaskStatus
-from opsin.core.errors import OperationUnavailable, OpsinError, RegionNotFound
+from opsin.core.errors import NotShown, OperationUnavailable, OpsinError, RegionNotFound
 from opsin.core.regions import Finding, PictureRegions, RegionNeed, region_need
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ class PicturePlan(Request[Analyzed]):
         error = answer if isinstance(answer, OpsinError) else None
         result = None if isinstance(answer, OpsinError) else answer
         status = TaskStatus.SUCCESS if error is None else TaskStatus.ERROR
-        if isinstance(error, RegionNotFound):
+        if isinstance(error, NotShown):
             status = TaskStatus.SKIPPED
         provenance = self._provenance(step, completed)
         step.outcome = Outcome(step.task, status, result, error, provenance)

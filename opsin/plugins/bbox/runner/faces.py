@@ -21,7 +21,7 @@ PIXELS_AT_ONCE = 8_000_000
 
 
 class FaceRunner(Runner[Params, Region | None]):
-    """The prominent face of each picture."""
+    """The prominent face of each picture, with its five landmarks."""
 
     max_batch = 16
 
@@ -49,16 +49,19 @@ class FaceRunner(Runner[Params, Region | None]):
         if min(height, width) < SMALLEST_FACE:
             return [None] * len(batch)
         return [
-            prominent_face(faces.tolist(), width, height)
+            prominent_face(faces.tolist(), width, height, landmarks.tolist())
             for part in _turns(batch, PIXELS_AT_ONCE // (height * width))
-            for faces in detect_face(
-                torch.from_numpy(np.stack(part)),
-                SMALLEST_FACE,
-                *self.networks,
-                THRESHOLDS,
-                PYRAMID_FACTOR,
-                self.device,
-            )[0]
+            for faces, landmarks in zip(
+                *detect_face(
+                    torch.from_numpy(np.stack(part)),
+                    SMALLEST_FACE,
+                    *self.networks,
+                    THRESHOLDS,
+                    PYRAMID_FACTOR,
+                    self.device,
+                ),
+                strict=True,
+            )
         ]
 
     def memory_bytes(self) -> int:

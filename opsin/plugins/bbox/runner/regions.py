@@ -6,17 +6,24 @@ from opsin import Box, Region
 from opsin.plugins.bbox.coco import PERSON
 
 
-def region_of(box: Sequence[float], score: float, width: int, height: int) -> Region | None:
+def region_of(
+    box: Sequence[float],
+    score: float,
+    width: int,
+    height: int,
+    landmarks: Sequence[Sequence[float]] = (),
+) -> Region | None:
     """The region for a detector's box x_min, y_min, x_max, y_max: truncated toward zero, clipped.
 
-    None when nothing is left; no second candidate is tried.
+    None when nothing is left; no second candidate is tried.  Landmarks are kept as they are, also
+    outside the picture.
     """
     x_min, y_min, x_max, y_max = (int(side) for side in box)
     whole = Box(x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
     clipped = whole.clipped(width, height)
     if whole.is_empty or clipped.is_empty:
         return None
-    return Region(clipped, min(float(score), 1.0))
+    return Region(clipped, min(float(score), 1.0), tuple((x, y) for x, y in landmarks))
 
 
 def prominent_person(
@@ -34,11 +41,23 @@ def prominent_person(
     return region_of(boxes[best], scores[best], width, height)
 
 
-def prominent_face(faces: Sequence[Sequence[float]], width: int, height: int) -> Region | None:
-    """The face (box and probability) of the highest probability, the largest of equal ones."""
+def prominent_face(
+    faces: Sequence[Sequence[float]],
+    width: int,
+    height: int,
+    landmarks: Sequence[Sequence[Sequence[float]]] = (),
+) -> Region | None:
+    """The face (box and probability) of the highest probability, the largest of equal ones.
+
+    `landmarks` are the points of each face, where they are known.
+    """
     if not faces:
         return None
-    x_min, y_min, x_max, y_max, probability = max(
-        faces, key=lambda face: (face[4], (face[2] - face[0]) * (face[3] - face[1]))
-    )
-    return region_of((x_min, y_min, x_max, y_max), probability, width, height)
+
+    def rank(index: int) -> tuple[float, float]:
+        x_min, y_min, x_max, y_max, probability = faces[index]
+        return probability, (x_max - x_min) * (y_max - y_min)
+
+    best = max(range(len(faces)), key=rank)
+    points = landmarks[best] if landmarks else ()
+    return region_of(faces[best][:4], faces[best][4], width, height, points)

@@ -1,0 +1,1 @@
+"""The measures themselves; numpy and Pillow, no model."""
