@@ -62,6 +62,10 @@ class NewImage:
     batch_id: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     uploaded_by: str | None = None
+    side: str | None = None
+    light: str | None = None
+    taken_at: datetime | None = None
+    """When it was taken; None for now."""
 
 
 class Images:
@@ -289,6 +293,7 @@ def image_values(
     principal: Principal, new: NewImage, info: ImageInfo, sha256: str, size: int
 ) -> dict[str, Any]:
     """The row of a new image of `size` bytes."""
+    now = datetime.now(UTC)
     return {
         "id": new_id(),
         "company_id": principal.company_id,
@@ -306,9 +311,12 @@ def image_values(
         "orientation_applied": info.orientation_applied,
         "notes": list(info.notes),
         "metadata": new.metadata,
-        "created_at": datetime.now(UTC),
+        "created_at": now,
         "uploaded_by": new.uploaded_by,
         "storage_deleted": False,
+        "side": new.side,
+        "light": new.light,
+        "taken_at": new.taken_at or now,
     }
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Row, Table
@@ -27,6 +27,9 @@ class ApiKey:
     last_used_at: datetime | None
     revoked_at: datetime | None
     account_id: str | None = None
+    kind: str = "key"
+    number: int | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,11 @@ class Dataset:
     created_at: datetime
     updated_at: datetime
     group_name: str | None = None
+    image_type: str | None = None
+    expire_files_after_days: int | None = None
+    expire_results_after_days: int | None = None
+    delete_files_when_ready: bool = False
+    branding: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,10 @@ class Subject:
     name: str
     attributes: dict[str, Any]
     created_at: datetime
+    birth_date: date | None = None
+    sex: str | None = None
+    created_by: str | None = None
+    updated_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +70,7 @@ class Batch:
     subject_id: str | None
     name: str
     created_at: datetime
+    taken_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +101,10 @@ class Image:
     hard_deleted_at: datetime | None = None
     hard_deleted_by: str | None = None
     storage_deleted: bool = False
+    side: str | None = None
+    light: str | None = None
+    taken_at: datetime | None = None
+    results_deleted_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +136,7 @@ class Analysis:
     reuse: bool
     """Whether what was computed before may be its result."""
     requested_by: str | None = None
+    run_id: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "status", AnalysisStatus(self.status))

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+import opsin.storage.applications
 import opsin.storage.curation
 import opsin.storage.predictions
 import opsin.storage.webhooks  # noqa: F401 - so do these

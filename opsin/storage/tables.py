@@ -13,6 +13,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     Dialect,
     Float,
@@ -55,6 +56,8 @@ class UtcDateTime(TypeDecorator[datetime]):
 Id = String(36).with_variant(UUID(as_uuid=False), "postgresql")
 # Text, not `jsonb`, on PostgreSQL: key order and every digit of a number come back as they went in.
 Json = JSON(none_as_null=True)
+# SQLite keeps texts of any length, and cannot alter a column that was declared shorter.
+Name = String(512).with_variant(String(255), "sqlite")
 # SQLite autoincrements INTEGER PRIMARY KEY only.
 Sequence = BigInteger().with_variant(Integer, "sqlite")
 
@@ -97,7 +100,13 @@ accounts = Table(
     Column("email", String(320), nullable=False, unique=True),
     Column("is_active", Boolean, nullable=False, default=True),
     _time("created_at"),
+    # For callers who know people by a number.
+    Column("number", Integer, nullable=True),
+    Column("full_name", String(255), nullable=False, default="", server_default=""),
+    # Argon2id, with its parameters and salt; none for those whom somebody else lets in.
+    Column("password_hash", Text, nullable=True),
     Index(None, "company_id"),
+    Index(None, "number", unique=True),
 )
 
 api_keys = Table(
@@ -112,7 +121,23 @@ api_keys = Table(
     _time("created_at"),
     _time("last_used_at", nullable=True),
     _time("revoked_at", nullable=True),
+    # "key" of a company, "private" of an account for all companies it reaches, or "session".
+    Column("kind", String(16), nullable=False, default="key", server_default="key"),
+    Column("number", Integer, nullable=True),
+    _time("expires_at", nullable=True),
+    # What a session is renewed with, once.
+    Column("refresh_sha256", String(64), nullable=True),
+    _time("refresh_until", nullable=True),
     Index(None, "company_id", "id"),
+    Index(None, "account_id"),
+    Index(None, "number", unique=True),
+    Index(None, "refresh_sha256", unique=True),
+    Index(
+        "ix_api_keys_sessions",
+        "refresh_until",
+        sqlite_where=text("kind = 'session'"),
+        postgresql_where=text("kind = 'session'"),
+    ),
 )
 
 datasets = Table(
@@ -120,12 +145,22 @@ datasets = Table(
     metadata,
     _id(),
     _reference("company_id", "companies"),
-    Column("name", String(255), nullable=False),
+    Column("name", Name, nullable=False),
     Column("description", Text, nullable=False, default=""),
     _time("created_at"),
     _time("updated_at"),
     # The group it was made for, where that is not the company's own name.
     Column("group_name", String(255), nullable=True),
+    # What its pictures are of and how they are taken: see `opsin.core.capture`.
+    Column("image_type", String(64), nullable=True),
+    # Retention, counted from when a picture was taken in; never where it is null.
+    Column("expire_files_after_days", Integer, nullable=True),
+    Column("expire_results_after_days", Integer, nullable=True),
+    Column(
+        "delete_files_when_ready", Boolean, nullable=False, default=False, server_default=false()
+    ),
+    # A number that callers keep with it.
+    Column("branding", Integer, nullable=True),
     Index(None, "company_id", "id"),
 )
 
@@ -135,9 +170,15 @@ subjects = Table(
     _id(),
     _reference("company_id", "companies"),
     _reference("dataset_id", "datasets"),
-    Column("name", String(255), nullable=False),
+    Column("name", Name, nullable=False),
     Column("attributes", Json, nullable=False, default=dict),
     _time("created_at"),
+    Column("birth_date", Date, nullable=True),
+    # "male", "female", ...: see `opsin.core.capture`
+    Column("sex", String(32), nullable=True),
+    # The account that made it.
+    Column("created_by", Id, nullable=True),
+    _time("updated_at", nullable=True),
     Index(None, "company_id", "id"),
     Index(None, "dataset_id", "id"),
 )
@@ -151,6 +192,8 @@ batches = Table(
     _reference("subject_id", "subjects", nullable=True),
     Column("name", String(255), nullable=False, default=""),
     _time("created_at"),
+    # When its pictures were taken, as the caller says.
+    _time("taken_at", nullable=True),
     Index(None, "company_id", "id"),
     Index(None, "dataset_id", "id"),
     Index(None, "subject_id", "id"),
@@ -187,10 +230,17 @@ images = Table(
     Column("hard_deleted_by", String(320), nullable=True),
     # Then the row names its file no more.
     Column("storage_deleted", Boolean, nullable=False, default=False, server_default=false()),
+    # Which side of the subject it shows in which light: see `opsin.core.capture`.
+    Column("side", String(64), nullable=True),
+    Column("light", String(64), nullable=True),
+    # When it was taken: as the caller says, else when it came.  Always set.
+    _time("taken_at", nullable=True),
+    _time("results_deleted_at", nullable=True),
     Index(None, "pending_hard_delete_at"),
     Index(None, "company_id", "id"),
     Index(None, "dataset_id", "id"),
     Index(None, "subject_id", "id"),
+    Index(None, "subject_id", "taken_at", "id"),
     Index(None, "batch_id", "id"),
     Index(None, "sha256"),
 )
@@ -235,6 +285,8 @@ analyses = Table(
     Column("reuse", Boolean, nullable=False, default=True, server_default=true()),
     # An account, or the API key of none.
     Column("requested_by", Id, nullable=True),
+    # The application's run that asked for it; runs go with their dataset only, as analyses do.
+    Column("run_id", Id, nullable=True),
     CheckConstraint(f"status IN {STATUSES}", name="status"),
     CheckConstraint("external OR operation IS NOT NULL", name="kind"),
     Index(None, "company_id", "id"),
@@ -247,6 +299,13 @@ analyses = Table(
         "id",
         sqlite_where=text("status = 'COMPLETED' AND result_key IS NOT NULL"),
         postgresql_where=text("status = 'COMPLETED' AND result_key IS NOT NULL"),
+    ),
+    Index(
+        "ix_analyses_run",
+        "run_id",
+        "image_id",
+        sqlite_where=text("run_id IS NOT NULL"),
+        postgresql_where=text("run_id IS NOT NULL"),
     ),
     Index(
         "ix_analyses_queue",
