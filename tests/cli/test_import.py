@@ -25,6 +25,27 @@ def count(folder: Path, table: str) -> int:
         connection.close()
 
 
+def slow_down(folder: Path, *, after: int) -> None:
+    """Have the database take some 20 ms for each image beyond the first `after`."""
+    connection = sqlite3.connect(folder / "opsin-data" / "opsin.sqlite3")
+    connection.execute(
+        f"""CREATE TRIGGER slow AFTER INSERT ON images
+            WHEN (SELECT count(*) FROM images) > {after}
+            BEGIN
+              SELECT count(*) FROM (
+                WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 100000)
+                SELECT x FROM n);
+            END"""
+    )
+    connection.close()
+
+
+def hurry_up(folder: Path) -> None:
+    connection = sqlite3.connect(folder / "opsin-data" / "opsin.sqlite3")
+    connection.execute("DROP TRIGGER slow")
+    connection.close()
+
+
 def test_in_and_out_and_in_again(tmp_path: Path) -> None:
     source = coco(tmp_path, [box(1), box(2, score=0.5)])
     ended = opsin("import", source, "--dataset", "pets", "--json", cwd=tmp_path)
@@ -90,12 +111,15 @@ def test_ctrl_c_and_again(tmp_path: Path) -> None:
     many = 700
     source = coco(tmp_path, [box(n) for n in range(1, many + 1)], count=many)
     arguments = ("import", source, "--dataset", "pets")
+    assert opsin("db", "upgrade", cwd=tmp_path).code == ExitCode.OK
+    slow_down(tmp_path, after=1)  # on any machine there is time to break it off
     with started(*arguments, cwd=tmp_path, settings=NO_BUILTINS) as running:
         until = time.monotonic() + 60
         while not count(tmp_path, "images"):
             assert running.process.poll() is None and time.monotonic() < until, running.err
             time.sleep(0.01)
         assert running.stop(signal.SIGINT) == ExitCode.INTERRUPTED, running.err
+    hurry_up(tmp_path)
     stored = count(tmp_path, "images")
     assert 0 < stored < many and count(tmp_path, "analyses") == stored
     ended = opsin(*arguments, "--json", cwd=tmp_path, settings=NO_BUILTINS)
