@@ -39,11 +39,20 @@ _BLOB_LOCK = 0x6F7073696C
 
 
 class _SqliteConnection(sqlite3.Connection):
-    """Ends its transaction when closed.
+    """Set up in one piece, and ends its transaction when closed.
 
-    SQLite keeps a closed connection, and its write lock, for as long as somebody holds a cursor
-    with rows left; the traceback of a cancelled caller is such a somebody.
+    Whoever waits for it may be cancelled at any moment, and would leave one behind that is half
+    set up.  SQLite keeps a closed connection, and its write lock, for as long as somebody holds a
+    cursor with rows left; the traceback of a cancelled caller is such a somebody.
     """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # The driver must not begin transactions of its own; ours begin in `on_begin`.
+        self.isolation_level = None
+        for pragma in _SQLITE_PRAGMAS:
+            self.execute(pragma)
+        self.create_function(CARRIES, 3, carries, deterministic=True)
 
     def close(self) -> None:
         try:
@@ -157,8 +166,9 @@ class Database:
 
     def _connect_to_read(self) -> sqlite3.Connection:
         # Made in the thread that uses it, closed by the one that closes the database.
-        connection = sqlite3.connect(self.url.database or "", check_same_thread=False)
-        _set_pragmas(connection, None)
+        connection = sqlite3.connect(
+            self.url.database or "", check_same_thread=False, factory=_SqliteConnection
+        )
         connection.execute("PRAGMA query_only=ON")
         return connection
 
@@ -192,9 +202,7 @@ def connect_without_pool(url: URL) -> AsyncEngine:
     """An engine for a single task, such as a migration."""
     if url.get_backend_name() == "sqlite" and url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = _engine(url, poolclass=NullPool)
-        event.listen(engine.sync_engine, "connect", _set_pragmas)
-        return engine
+        return _engine(url, poolclass=NullPool, connect_args={"factory": _SqliteConnection})
     return _engine(url, poolclass=NullPool)
 
 
@@ -219,19 +227,8 @@ def _sqlite_engine(url: URL, *, begin: str, pool_size: int) -> AsyncEngine:
     def on_begin(connection: Any) -> None:
         connection.exec_driver_sql(begin)
 
-    event.listen(engine.sync_engine, "connect", _set_pragmas)
     event.listen(engine.sync_engine, "begin", on_begin)
     return engine
-
-
-def _set_pragmas(connection: Any, _record: Any) -> None:
-    # The driver must not begin transactions of its own; ours begin in `on_begin`.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in _SQLITE_PRAGMAS:
-        cursor.execute(pragma)
-    cursor.close()
-    connection.create_function(CARRIES, 3, carries, deterministic=True)
 
 
 @contextmanager

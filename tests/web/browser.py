@@ -4,12 +4,13 @@ import contextlib
 import shutil
 from collections.abc import AsyncIterator
 
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 
 from tests.conftest import LiveServer
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-TIMEOUT = 15_000  # ms; the machine may be busy with other tests
+TIMEOUT = 30_000  # ms; the machine may be busy with other tests
+expect.set_options(timeout=TIMEOUT)
 
 
 class BrowserNotFound(RuntimeError):
