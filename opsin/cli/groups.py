@@ -7,6 +7,7 @@ import typer
 from opsin.cli import event_loop
 from opsin.cli.options import DataDir, Json, make_data_dir, read_settings
 from opsin.cli.output import new_table, print_json, results, say
+from opsin.cli.people import opened
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -60,17 +61,8 @@ def list_members(group: Group, data_dir: DataDir = None, as_json: Json = False) 
 
 
 async def _with(settings: "Settings", act: "Callable[[Accounts], Awaitable[T]]") -> "T":
-    from opsin.core.access import Access
-    from opsin.core.accounts import Accounts
-    from opsin.storage.database import Database
-    from opsin.storage.schema import upgrade
-
-    await upgrade(settings.resolved_database_url)
-    database = Database(settings.resolved_database_url)
-    try:
-        return await act(Accounts(database, Access(database, mode=settings.auth)))
-    finally:
-        await database.close()
+    async with opened(settings) as people:
+        return await act(people.accounts)
 
 
 def _described(account: "Account") -> dict[str, str | bool]:

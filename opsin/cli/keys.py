@@ -1,7 +1,5 @@
 """`opsin keys`: API keys, made, listed and revoked on the server's machine."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,10 +8,10 @@ from opsin.cli import event_loop
 from opsin.cli.companies import as_caller, caller_for
 from opsin.cli.options import Company, DataDir, Json, make_data_dir, read_settings
 from opsin.cli.output import minute_text, new_table, print_json, print_line, results, say
+from opsin.cli.people import opened
 from opsin.core.errors import NotFound
 
 if TYPE_CHECKING:
-    from opsin.core.access import Access
     from opsin.core.records import ApiKey
     from opsin.settings import Settings
 
@@ -78,40 +76,26 @@ async def _create(settings: "Settings", company: str, name: str) -> tuple["ApiKe
     from opsin.core.datasets import require_text
 
     company = require_text(company, "company", 255)
-    async with _opened(settings) as access:
-        owner = await access.ensure_company(company)
-        return await access.create_key(as_caller(owner.id), name)
+    async with opened(settings) as people:
+        owner = await people.access.ensure_company(company)
+        return await people.access.create_key(as_caller(owner.id), name)
 
 
 async def _list(settings: "Settings", company: str) -> list["ApiKey"]:
-    async with _opened(settings) as access:
-        return await access.keys(await caller_for(access, company))
+    async with opened(settings) as people:
+        return await people.access.keys(await caller_for(people.access, company))
 
 
 async def _revoke(settings: "Settings", company: str, wanted: str) -> "ApiKey":
     """By id, or by prefix, with or without the mark that every key begins with."""
-    async with _opened(settings) as access:
+    async with opened(settings) as people:
+        access = people.access
         principal = await caller_for(access, company)
         prefix = wanted.removeprefix(_KEY_MARK)
         for key in await access.keys(principal):
             if wanted == key.id or prefix == key.prefix:
                 return await access.revoke_key(principal, key.id)
     raise NotFound(f"company {company!r} has no key with the id or prefix {wanted!r}")
-
-
-@asynccontextmanager
-async def _opened(settings: "Settings") -> AsyncIterator["Access"]:
-    """The use cases of access on the migrated database, without plugins and engine."""
-    from opsin.core.access import Access
-    from opsin.storage.database import Database
-    from opsin.storage.schema import upgrade
-
-    await upgrade(settings.resolved_database_url)
-    database = Database(settings.resolved_database_url)
-    try:
-        yield Access(database, mode=settings.auth)
-    finally:
-        await database.close()
 
 
 def _described(key: "ApiKey") -> dict[str, Any]:

@@ -18,6 +18,7 @@ STATUS: Mapping[type[errors.OpsinError], HTTPStatus] = MappingProxyType(
         errors.Gone: HTTPStatus.GONE,
         errors.Conflict: HTTPStatus.CONFLICT,
         errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        errors.Throttled: HTTPStatus.TOO_MANY_REQUESTS,
         errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
         errors.DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
         errors.Cancelled: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -39,7 +40,7 @@ def status_of(error: errors.OpsinError) -> HTTPStatus:
 
 def headers_of(error: errors.OpsinError) -> dict[str, str]:
     """What HTTP has headers for: when to come again, and how to say who one is."""
-    if isinstance(error, errors.Overloaded):
+    if isinstance(error, errors.Overloaded | errors.Throttled):
         return {"retry-after": whole_seconds(error.retry_after)}
     if isinstance(error, errors.Unauthenticated):
         return {"www-authenticate": "Bearer"}

@@ -16,6 +16,7 @@ OpsinError
 │   ├── IllegalTransition
 │   └── LimitReached          there are as many already as may be
 ├── TooLarge                  more bytes or items than allowed
+├── Throttled                 too many requests of this caller; again after `retry_after` seconds
 ├── Overloaded                the queue is full; try again after `retry_after` seconds
 ├── DeadlineExceeded          the caller's deadline passed first
 ├── Cancelled
@@ -107,6 +108,16 @@ class LimitReached(Conflict):
 
 class TooLarge(OpsinError):
     code = "TOO_LARGE"
+
+
+class Throttled(OpsinError):
+    code = "THROTTLED"
+
+    def __init__(
+        self, message: str = "Too many attempts; try again later", retry_after: float = 1.0
+    ) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Overloaded(OpsinError):

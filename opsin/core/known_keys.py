@@ -21,7 +21,9 @@ T = TypeVar("T")
 class _Known(Generic[Caller]):
     caller: Caller
     key_id: str
+    account_id: str | None
     checked_at: float
+    until: float
 
 
 class KnownKeys(Generic[Caller]):
@@ -31,17 +33,33 @@ class KnownKeys(Generic[Caller]):
         self._clock = clock
         self._known: BoundedCache[bytes, _Known[Caller]] = BoundedCache(_MOST_KEYS)
         self._revoked: BoundedCache[str, bool] = BoundedCache(_MOST_KEYS)
+        self._changed: BoundedCache[str, float] = BoundedCache(_MOST_KEYS)
 
     def get(self, digest: bytes) -> Caller | None:
-        """Who is behind the key, if it was checked a moment ago."""
+        """Who is behind the key, if it was checked a moment ago and has not expired since."""
         known = self._known.get(digest)
-        if known is None or self._clock() - known.checked_at >= KNOWN_SECONDS:
+        if known is None or self._clock() >= known.until or self.is_revoked(known.key_id):
             return None
-        return None if self.is_revoked(known.key_id) else known.caller
+        changed = self._changed.get(known.account_id) if known.account_id is not None else None
+        return None if changed is not None and known.checked_at <= changed else known.caller
 
-    def put(self, digest: bytes, caller: Caller, key_id: str, checked_at: float) -> None:
-        """A key that was valid in a reading begun at `checked_at`."""
-        self._known.put(digest, _Known(caller, key_id, checked_at), 1)
+    def put(
+        self,
+        digest: bytes,
+        caller: Caller,
+        key_id: str,
+        checked_at: float,
+        *,
+        account_id: str | None = None,
+        seconds: float = KNOWN_SECONDS,
+    ) -> None:
+        """A key that was valid in a reading begun at `checked_at`, and is for `seconds` more."""
+        until = checked_at + min(seconds, KNOWN_SECONDS)
+        self._known.put(digest, _Known(caller, key_id, account_id, checked_at, until), 1)
+
+    def forget_account(self, account_id: str) -> None:
+        """Something has changed about this account: its keys are read anew."""
+        self._changed.put(account_id, self._clock(), 1)
 
     def revoke(self, key_id: str) -> None:
         """This key has ended; also a reading that began before will not bring it back."""

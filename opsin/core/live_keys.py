@@ -1,7 +1,8 @@
 """The keys of callers who stay connected: one question to the database for all who ask at once."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 from sqlalchemy import select
 
@@ -15,12 +16,15 @@ _AT_ONCE = 500
 class LiveKeys:
     """Says whether a key holds now, in one statement for all who follow the log."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self, database: Database, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self._database = database
+        self._now = now
         self._asked: Gathering[str, bool] = Gathering(self._hold)
 
     async def holds(self, key_id: str) -> bool:
-        """False once the key or its account has ended; never an answer from before the question."""
+        """False once the key has ended or its account is off; never older than the question."""
         return await asyncio.shield(self._asked.ask(key_id, key_id))
 
     async def _hold(self, key_ids: Sequence[str]) -> list[bool]:
@@ -34,6 +38,7 @@ class LiveKeys:
                     .where(
                         api_keys.c.id.in_(some),
                         api_keys.c.revoked_at.is_(None),
+                        api_keys.c.expires_at.is_(None) | (api_keys.c.expires_at > self._now()),
                         accounts.c.is_active.is_not(False),  # NULL for a key of no account
                     )
                 )

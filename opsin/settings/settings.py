@@ -6,9 +6,11 @@ from pathlib import Path
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from opsin.core.errors import ConfigurationError
+from opsin.settings.haut import HautSettings
 from opsin.settings.image_embed import ImageEmbedSettings
 from opsin.settings.pekat import PekatSettings
 from opsin.settings.server import ServerSettings
+from opsin.settings.sign_in import SignInSettings
 from opsin.settings.vista import VistaSettings
 from opsin.settings.webhooks import WebhookSettings
 from opsin.settings.whales import WhalesSettings
@@ -18,11 +20,13 @@ _FORM_BYTES = 2**20  # what a form holds beside its file
 
 # The documentation's order is the reverse of the bases'.
 class Settings(
+    HautSettings,
     WhalesSettings,
     ImageEmbedSettings,
     PekatSettings,
     VistaSettings,
     WebhookSettings,
+    SignInSettings,
     ServerSettings,
     BaseSettings,
 ):

@@ -79,6 +79,13 @@ image_runs = Table(
     Column("completed_at", UtcDateTime, nullable=True),
     Index(None, "run_id", "image_id"),
     Index(None, "company_id"),
+    # How many images of those that were there before are under way.
+    Index(
+        "ix_image_runs_backfilling",
+        "run_id",
+        sqlite_where=text("completed_at IS NULL AND is_live = 0"),
+        postgresql_where=text("completed_at IS NULL AND NOT is_live"),
+    ),
 )
 
 # A number for each version of an operation, for callers who know them by numbers.  Never reused.

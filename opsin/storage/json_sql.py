@@ -45,6 +45,9 @@ class JsonSql(Protocol):
     def moment(self, value: str) -> str:
         """A time, as `datetime.isoformat(timespec="microseconds")` writes it in UTC, unquoted."""
 
+    def day(self, value: str) -> str:
+        """A date, as `date.isoformat()` writes it, unquoted."""
+
     def integer(self, value: str) -> str:
         """A number of GraphQL's Int; UNUSUAL beyond 32 bits."""
 
@@ -108,6 +111,9 @@ class PostgresJson:
 
     def moment(self, value: str) -> str:
         return f"to_char({value} AT TIME ZONE 'UTC','YYYY-MM-DD\"T\"HH24:MI:SS.US\"+00:00\"')"
+
+    def day(self, value: str) -> str:
+        return f"to_char({value},'YYYY-MM-DD')"
 
     def integer(self, value: str) -> str:
         return f"{value}::text"  # the column's type has 32 bits
@@ -176,6 +182,9 @@ class SqliteJson:
     def moment(self, value: str) -> str:
         # Stored as 2026-01-31 12:00:00.000000, in UTC.
         return f"replace({value},' ','T')||'+00:00'"
+
+    def day(self, value: str) -> str:
+        return value  # stored as it is written
 
     def integer(self, value: str) -> str:
         # No column of SQLite's is kept to its type.

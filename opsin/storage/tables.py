@@ -125,6 +125,8 @@ api_keys = Table(
     Column("kind", String(16), nullable=False, default="key", server_default="key"),
     Column("number", Integer, nullable=True),
     _time("expires_at", nullable=True),
+    # Of a session: the same for all tokens that it has had since somebody signed in.
+    Column("session_id", Id, nullable=True),
     # What a session is renewed with, once.
     Column("refresh_sha256", String(64), nullable=True),
     _time("refresh_until", nullable=True),
@@ -161,7 +163,15 @@ datasets = Table(
     ),
     # A number that callers keep with it.
     Column("branding", Integer, nullable=True),
+    # Then nobody finds it any more; what is in it is removed a part at a time, the row at last.
+    _time("deleted_at", nullable=True),
     Index(None, "company_id", "id"),
+    Index(
+        "ix_datasets_deleted",
+        "deleted_at",
+        sqlite_where=text("deleted_at IS NOT NULL"),
+        postgresql_where=text("deleted_at IS NOT NULL"),
+    ),
 )
 
 subjects = Table(
@@ -179,8 +189,16 @@ subjects = Table(
     # The account that made it.
     Column("created_by", Id, nullable=True),
     _time("updated_at", nullable=True),
+    # As a dataset's.
+    _time("deleted_at", nullable=True),
     Index(None, "company_id", "id"),
     Index(None, "dataset_id", "id"),
+    Index(
+        "ix_subjects_deleted",
+        "deleted_at",
+        sqlite_where=text("deleted_at IS NOT NULL"),
+        postgresql_where=text("deleted_at IS NOT NULL"),
+    ),
 )
 
 batches = Table(

@@ -44,14 +44,22 @@ class Ended:
         return line
 
 
-def opsin(*arguments: object, cwd: Path, settings: Mapping[str, str] | None = None) -> Ended:
-    """Run a command to its end in folder `cwd`; `settings` are names without OPSIN_."""
+def opsin(
+    *arguments: object,
+    cwd: Path,
+    settings: Mapping[str, str] | None = None,
+    given: bytes = b"",
+) -> Ended:
+    """Run a command to its end in folder `cwd`; `settings` are names without OPSIN_.
+
+    `given` is what it finds on stdin.
+    """
     before = _seconds_of_children()
     done = subprocess.run(
         [*OPSIN, *map(str, arguments)],
         cwd=cwd,
         env=environment(cwd, settings or {}),
-        stdin=subprocess.DEVNULL,
+        input=given,
         capture_output=True,
         timeout=LONGEST,
     )

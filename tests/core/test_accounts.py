@@ -6,8 +6,9 @@ import pytest
 
 from opsin.assembly import Parts
 from opsin.core.access import Access, Principal
-from opsin.core.accounts import KNOWN_SECONDS, Accounts, clean_email
+from opsin.core.accounts import Accounts, clean_email
 from opsin.core.errors import Conflict, InvalidInput, NotFound, Unauthenticated
+from opsin.core.reach import KNOWN_SECONDS
 from opsin.storage.tables import accounts as accounts_table
 from tests.core.stored import count
 
@@ -71,7 +72,8 @@ async def test_another_process_believes_a_membership_for_a_moment_only(
     parts: Parts, accounts: Accounts
 ) -> None:
     now = 0.0
-    elsewhere = Accounts(parts.use_cases.database, parts.use_cases.access, clock=lambda: now)
+    database = parts.use_cases.database
+    elsewhere = Accounts(database, Access(database, mode="keys", clock=lambda: now))
     ada = await accounts.add_member("whales", ADA)
     assert "whales" in (await elsewhere.profile(ada.id))[1].values()
     await accounts.remove_member("whales", ADA)
@@ -101,3 +103,37 @@ async def test_who_is_switched_off_gets_in_with_no_key(parts: Parts, accounts: A
     assert await fresh().authenticate(key) == principal
     with pytest.raises(NotFound):
         await accounts.set_active("00000000-0000-7000-8000-000000000000", True)
+
+
+async def test_whom_a_number_or_an_id_means(accounts: Accounts) -> None:
+    ada = await accounts.create(ADA, full_name="  Ada Lovelace ")
+    ben = await accounts.create(BEN)
+    assert (ada.full_name, ben.number) == ("Ada Lovelace", ada.number + 1)
+    assert await accounts.find_number(ada.number) == ada
+    for number in (0, -1, 2**31, 10**30, ben.number + 1):
+        assert await accounts.find_number(number) is None
+    asked = [ada.id, ben.id.upper(), ADA, "", "00000000-0000-7000-8000-000000000000"]
+    assert await accounts.find_many(asked) == {ada.id: ada, ben.id: ben}
+    assert await accounts.names_of(asked) == {ada.id: "Ada Lovelace", ben.id: BEN}
+    assert await accounts.find_many([]) == {}
+    assert await accounts.companies_of("no id") == {}
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "a\x00b", "\ud83d"])
+async def test_names_of_people(accounts: Accounts, name: str) -> None:
+    with pytest.raises(InvalidInput):
+        await accounts.create(ADA, full_name=name)
+    assert await accounts.find_email(ADA) is None
+
+
+@pytest.mark.parametrize("password", ["", "short", "x" * 1025])
+async def test_no_account_is_made_with_what_is_no_password(
+    accounts: Accounts, password: str
+) -> None:
+    with pytest.raises(InvalidInput):
+        await accounts.create(ADA, password=password)
+    assert await accounts.find_email(ADA) is None
+    with pytest.raises(NotFound):
+        await accounts.set_password("00000000-0000-7000-8000-000000000000", "correct horse")
+    with pytest.raises(NotFound):
+        await accounts.set_password("no id", "correct horse")

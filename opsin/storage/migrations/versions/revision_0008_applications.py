@@ -20,6 +20,7 @@ JSON = sa.JSON(none_as_null=True)
 
 _WHERE_RUN = sa.text("run_id IS NOT NULL")
 _WHERE_SESSION = sa.text("kind = 'session'")
+_WHERE_DELETED = sa.text("deleted_at IS NOT NULL")
 _WHERE_BACKFILL = sa.text("backfill_until IS NOT NULL")
 
 
@@ -57,6 +58,14 @@ def upgrade() -> None:
         sqlite_where=_WHERE_RUN,
         postgresql_where=_WHERE_RUN,
     )
+    for table in ("datasets", "subjects"):
+        op.create_index(
+            f"ix_{table}_deleted",
+            table,
+            ["deleted_at"],
+            sqlite_where=_WHERE_DELETED,
+            postgresql_where=_WHERE_DELETED,
+        )
     _create_tables()
     op.execute(
         "INSERT INTO counters (name, value) "
@@ -75,6 +84,7 @@ def _new_columns() -> dict[str, list[sa.Column[Any]]]:
             sa.Column("kind", sa.String(length=16), nullable=False, server_default="key"),
             sa.Column("number", sa.Integer(), nullable=True),
             sa.Column("expires_at", TIME, nullable=True),
+            sa.Column("session_id", ID, nullable=True),
             sa.Column("refresh_sha256", sa.String(length=64), nullable=True),
             sa.Column("refresh_until", TIME, nullable=True),
         ],
@@ -86,12 +96,14 @@ def _new_columns() -> dict[str, list[sa.Column[Any]]]:
                 "delete_files_when_ready", sa.Boolean(), nullable=False, server_default=sa.false()
             ),
             sa.Column("branding", sa.Integer(), nullable=True),
+            sa.Column("deleted_at", TIME, nullable=True),
         ],
         "subjects": [
             sa.Column("birth_date", sa.Date(), nullable=True),
             sa.Column("sex", sa.String(length=32), nullable=True),
             sa.Column("created_by", ID, nullable=True),
             sa.Column("updated_at", TIME, nullable=True),
+            sa.Column("deleted_at", TIME, nullable=True),
         ],
         "batches": [sa.Column("taken_at", TIME, nullable=True)],
         "images": [
@@ -170,6 +182,13 @@ def _create_tables() -> None:
     )
     op.create_index(op.f("ix_image_runs_run_id_image_id"), "image_runs", ["run_id", "image_id"])
     op.create_index(op.f("ix_image_runs_company_id"), "image_runs", ["company_id"])
+    op.create_index(
+        "ix_image_runs_backfilling",
+        "image_runs",
+        ["run_id"],
+        sqlite_where=sa.text("completed_at IS NULL AND is_live = 0"),
+        postgresql_where=sa.text("completed_at IS NULL AND NOT is_live"),
+    )
     op.create_table(
         "operation_numbers",
         sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
@@ -218,6 +237,8 @@ def downgrade() -> None:
     ):
         op.drop_table(table)
     for index, table in (
+        ("ix_subjects_deleted", "subjects"),
+        ("ix_datasets_deleted", "datasets"),
         ("ix_analyses_run", "analyses"),
         ("ix_images_subject_id_taken_at_id", "images"),
         ("ix_api_keys_sessions", "api_keys"),

@@ -1,0 +1,115 @@
+"""Companies as the operator sees them, and the links by which one's members reach another."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import delete, func, insert, select, union
+from sqlalchemy.exc import IntegrityError
+
+from opsin.core.access import Access
+from opsin.core.errors import InvalidInput, NotFound
+from opsin.core.records import Company, columns_of, to_record
+from opsin.storage.applications import company_links
+from opsin.storage.curation import memberships
+from opsin.storage.database import Database
+from opsin.storage.ids import new_id
+from opsin.storage.tables import accounts, companies
+
+
+@dataclass(frozen=True, slots=True)
+class CompanyInfo:
+    """A company, how many people are members of it, and the names of those it is linked to."""
+
+    company: Company
+    members: int
+    links: tuple[str, ...]
+
+
+class Companies:
+    """Lists and links companies; for the command line, which no tenant reaches."""
+
+    def __init__(self, database: Database, access: Access) -> None:
+        self._database = database
+        self._access = access
+
+    async def listed(self) -> list[CompanyInfo]:
+        """Every company, by name."""
+        own = select(accounts.c.company_id, accounts.c.id.label("account_id"))
+        joined = select(memberships.c.company_id, memberships.c.account_id)
+        people = union(own, joined).subquery()  # who is in it twice counts once
+        inside = (
+            select(func.count())
+            .select_from(people)
+            .where(people.c.company_id == companies.c.id)
+            .scalar_subquery()
+        )
+        columns = columns_of(companies, Company)
+        found = select(*columns, inside.label("members")).order_by(companies.c.name)
+        other = companies.alias("other")
+        linked = (
+            select(company_links.c.company_id, other.c.name)
+            .join(other, other.c.id == company_links.c.linked_company_id)
+            .order_by(other.c.name)
+        )
+        links: dict[str, list[str]] = {}
+        async with self._database.read() as connection:
+            rows = (await connection.execute(found)).all()
+            for company_id, name in await connection.execute(linked):
+                links.setdefault(company_id, []).append(name)
+        return [
+            CompanyInfo(Company(*row[:-1]), row.members, tuple(links.get(row.id, ())))
+            for row in rows
+        ]
+
+    async def link(self, company: str, linked: str) -> None:
+        """Let the members of one company reach another, too; both are named and must be there.
+
+        Linking twice changes nothing.  NotFound, or InvalidInput for a link to itself.
+        """
+        first, second = await self._both(company, linked)
+        if first.id == second.id:
+            raise InvalidInput("A company cannot be linked to itself")
+        values = {
+            "id": new_id(),
+            "company_id": first.id,
+            "linked_company_id": second.id,
+            "created_at": datetime.now(UTC),
+        }
+        try:
+            async with self._database.write() as transaction:
+                await transaction.connection.execute(insert(company_links).values(values))
+        except IntegrityError:
+            pass  # they are linked already
+        self._access.reach.forget()
+
+    async def unlink(self, company: str, linked: str) -> bool:
+        """End a link; gives whether there was one."""
+        first, second = await self._both(company, linked)
+        statement = delete(company_links).where(
+            company_links.c.company_id == first.id, company_links.c.linked_company_id == second.id
+        )
+        async with self._database.write() as transaction:
+            ended = (await transaction.connection.execute(statement)).rowcount
+        self._access.reach.forget()
+        return ended > 0
+
+    async def links(self, company: str) -> list[Company]:
+        """The companies that this one's members reach by links, by name."""
+        (first,) = await self._both(company)
+        statement = (
+            select(*columns_of(companies, Company))
+            .join(company_links, company_links.c.linked_company_id == companies.c.id)
+            .where(company_links.c.company_id == first.id)
+            .order_by(companies.c.name)
+        )
+        async with self._database.read() as connection:
+            return [to_record(Company, row) for row in await connection.execute(statement)]
+
+    async def _both(self, *names: str) -> list[Company]:
+        found = []
+        for name in names:
+            company = await self._access.find_company(name)
+            if company is None:
+                raise NotFound(f"There is no company {name!r}")
+            found.append(company)
+        return found
