@@ -3,6 +3,7 @@
 from opsin.core.contract import (
     Acceleration,
     Annotation,
+    Application,
     Box,
     Bundled,
     Classifier,
@@ -32,6 +33,7 @@ from opsin.core.contract import (
     Repository,
     Result,
     Runner,
+    Step,
     Target,
     TextEmbedder,
 )
@@ -43,6 +45,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Acceleration",
     "Annotation",
+    "Application",
     "Box",
     "Bundled",
     "Classifier",
@@ -77,6 +80,7 @@ __all__ = [
     "Repository",
     "Result",
     "Runner",
+    "Step",
     "Target",
     "TextEmbedder",
     "__version__",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pluggy
 
-from opsin.core.contract import Operation, RegionFinder, TextEmbedder
+from opsin.core.contract import Application, Operation, RegionFinder, TextEmbedder
 
 PROJECT = "opsin"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -31,3 +31,10 @@ def opsin_text_embedders(  # type: ignore[empty-body]  # a specification, never 
     options: Mapping[str, Any],
 ) -> Iterable[TextEmbedder]:
     """Embedders of texts into the space of an operation's embeddings."""
+
+
+@hookspec
+def opsin_applications(  # type: ignore[empty-body]  # a specification, never called
+    options: Mapping[str, Any],
+) -> Iterable[Application]:
+    """Named sets of operations, which accounts attach to their datasets."""

@@ -4,6 +4,7 @@ A plugin author subclasses `Operation`, `Runner`, `Params` and `Result`, and ret
 the operation from the hook `opsin_operations`.  Nothing here imports a model library.
 """
 
+from opsin.core.contract.applications import Application, Step
 from opsin.core.contract.operations import (
     Acceleration,
     Item,
@@ -55,6 +56,7 @@ from opsin.core.models.requirements import (
 __all__ = [
     "Acceleration",
     "Annotation",
+    "Application",
     "Box",
     "Bundled",
     "Classifier",
@@ -88,6 +90,7 @@ __all__ = [
     "Runner",
     "SharedKey",
     "SharedModels",
+    "Step",
     "Target",
     "TextEmbedder",
 ]

@@ -1,12 +1,15 @@
 """The rules a plugin's descriptors must keep, checked once when its hook returns them."""
 
 import re
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
+from opsin.core.applications.steps import problem_of
 from opsin.core.contract import (
+    Application,
     MissingRegion,
     ModelRequirement,
     Operation,
@@ -22,6 +25,7 @@ from opsin.core.plugin_host.fields import TYPE_NAME, inner_types
 
 OPERATION_NAME = re.compile(r"[a-z][a-z0-9_]*")
 """Also a valid GraphQL name: each operation is a member of the GraphQL type `OperationInput`."""
+_APPLICATION_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,254}")
 
 
 def checked_operation(plugin: str, candidate: object) -> Operation[Any, Any]:
@@ -72,6 +76,40 @@ def checked_embedder(plugin: str, candidate: object) -> TextEmbedder:
             plugin, f"text embedder {embedder.name!r}: `operation` must be the name of an operation"
         )
     return embedder
+
+
+def checked_application(plugin: str, candidate: object) -> Application:
+    """The candidate, when it is complete; whether its operations are there is seen later."""
+    application: Application = _instance_of(plugin, candidate, Application)
+    if problem := application_problem(application):
+        raise PluginError(plugin, problem)
+    return application
+
+
+def application_problem(application: Application) -> str | None:
+    """What is wrong with an application that is declared in code; None for nothing."""
+    name: object = application.name
+    if not isinstance(name, str) or not _APPLICATION_NAME.fullmatch(name):
+        return f"an application's name must match {_APPLICATION_NAME.pattern}"
+    what = f"application {name!r}"
+    for attribute in ("title", "description"):
+        if not _is_text(getattr(application, attribute)):
+            return f"{what}: `{attribute}` must be a text"
+    if application.image_type is not None and not _is_text(application.image_type):
+        return f"{what}: `image_type` must be a text or None"
+    if not _is_id(application.id):
+        return f"{what}: `id` must be a UUID in lower case"
+    if not isinstance(application.steps, tuple):
+        return f"{what}: `steps` must be a tuple of Step"
+    problem = problem_of(application.steps)
+    return f"{what}: {problem}" if problem else None
+
+
+def _is_id(text: object) -> bool:
+    try:
+        return isinstance(text, str) and str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
 
 
 # What a plugin hands over is Any below: its types are what is being checked.

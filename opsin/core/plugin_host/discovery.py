@@ -13,11 +13,17 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 import pluggy
+from pydantic import ValidationError
 
 from opsin.core import hookspecs
-from opsin.core.contract import Operation, RegionFinder, TextEmbedder
+from opsin.core.contract import Application, Operation, RegionFinder, Step, TextEmbedder
 from opsin.core.errors import DuplicateName, PluginError
-from opsin.core.plugin_host.checks import checked_embedder, checked_finder, checked_operation
+from opsin.core.plugin_host.checks import (
+    checked_application,
+    checked_embedder,
+    checked_finder,
+    checked_operation,
+)
 from opsin.core.plugin_host.fields import inner_types
 from opsin.core.plugin_host.records import PluginFailure, PluginInfo, PluginSource
 
@@ -37,6 +43,7 @@ class Admitted:
     operations: list[Operation[Any, Any]] = field(default_factory=list)
     finders: list[RegionFinder] = field(default_factory=list)
     text_embedders: list[TextEmbedder] = field(default_factory=list)
+    applications: list[Application] = field(default_factory=list)
 
     @property
     def info(self) -> PluginInfo:
@@ -94,6 +101,7 @@ class Discovery:
         admitted.operations = self._ask(source.name, "opsin_operations", self._operation)
         admitted.finders = self._ask(source.name, "opsin_region_finders", checked_finder)
         admitted.text_embedders = self._ask(source.name, "opsin_text_embedders", checked_embedder)
+        admitted.applications = self._ask(source.name, "opsin_applications", checked_application)
         for operation in admitted.operations:
             self._claim("operation", operation.name, source.name)
             for kind in _public_types(operation):
@@ -102,6 +110,24 @@ class Discovery:
             self._claim("finder of target", finder.target.value, source.name)
         for embedder in admitted.text_embedders:
             self._claim("text embedder of operation", embedder.operation, source.name)
+        for application in admitted.applications:
+            self._claim("application", application.name, source.name)
+            self._claim("application id", application.id, source.name)
+
+    def check_steps(self) -> None:
+        """Look at the steps of every application, now that all operations are known.
+
+        One with params that its operation does not take is left out; one whose operation is not
+        here stays, because datasets may have it, and the operation may come back.
+        """
+        known = {one.name: one for plugin in self.admitted for one in plugin.operations}
+        for plugin in self.admitted:
+            for application in tuple(plugin.applications):
+                for step in application.steps:
+                    check = partial(_check_step, plugin.source.name, application.name, step, known)
+                    fits = self._attempt(plugin.source.name, "hook:opsin_applications", check)
+                    if not fits and step.operation in known and application in plugin.applications:
+                        plugin.applications.remove(application)
 
     def _attempt(self, plugin: str, stage: str, step: Callable[[], T]) -> T | None:
         """The step's value; None when it failed, which is then on record."""
@@ -188,6 +214,24 @@ class Discovery:
             self._owners[kind, name] = (plugin, thing)
         elif thing is None or taken[1] is not thing:
             raise DuplicateName(plugin, f"{kind} {name!r} is already taken by {taken[0]!r}")
+
+
+def _check_step(
+    plugin: str, application: str, step: Step, known: Mapping[str, Operation[Any, Any]]
+) -> bool:
+    what = f"application {application!r}, step {step.key!r}"
+    operation = known.get(step.operation)
+    if operation is None:
+        raise PluginError(plugin, f"{what}: there is no operation {step.operation!r}")
+    try:
+        params = operation.params.model_validate(dict(step.params))
+    except ValidationError as error:
+        reason = error.errors(include_url=False, include_input=False)[0]
+        field_name = ".".join(map(str, reason["loc"])) or "params"
+        raise PluginError(plugin, f"{what}: {field_name}: {reason['msg']}") from None
+    if params.target is not None and params.target not in operation.targets:
+        raise PluginError(plugin, f"{what}: {step.operation!r} has no target {params.target!r}")
+    return True
 
 
 def _public_types(operation: Operation[Any, Any]) -> list[type]:

@@ -17,6 +17,7 @@ from opsin.core.plugin_host.records import (
     PluginFailure,
     PluginInfo,
     PluginSource,
+    RegisteredApplication,
     RegisteredEmbedder,
     RegisteredFinder,
     RegisteredOperation,
@@ -38,6 +39,7 @@ class PluginHost:
         finders: Mapping[Target, RegisteredFinder] = MappingProxyType({}),
         failures: Sequence[PluginFailure] = (),
         text_embedders: Mapping[str, RegisteredEmbedder] = MappingProxyType({}),
+        applications: Mapping[str, RegisteredApplication] = MappingProxyType({}),
     ) -> None:
         self.plugins = tuple(plugins)
         self.operations: Mapping[str, RegisteredOperation] = MappingProxyType(dict(operations))
@@ -46,6 +48,10 @@ class PluginHost:
             dict(text_embedders)
         )
         """By the name of the operation into whose space they embed."""
+        self.applications: Mapping[str, RegisteredApplication] = MappingProxyType(
+            dict(applications)
+        )
+        """By id; a step's operation need not be here."""
         self._failures = dict.fromkeys(failures)
         self._lock = threading.Lock()
 
@@ -74,6 +80,7 @@ class PluginHost:
             discovery.admit(source, builtin=True)
         for source in discovery.third_parties() if entry_points else ():
             discovery.admit(source, builtin=False)
+        discovery.check_steps()
         for name in sorted((set(options) | disabled) - discovery.seen):
             logger.warning("the settings name a plugin that is not installed: %r", name)
         operations = {
@@ -91,8 +98,13 @@ class PluginHost:
             for plugin in discovery.admitted
             for embedder in plugin.text_embedders
         }
+        applications = {
+            application.id: RegisteredApplication(plugin.info, application)
+            for plugin in discovery.admitted
+            for application in plugin.applications
+        }
         plugins = [plugin.info for plugin in discovery.admitted]
-        return cls(plugins, operations, finders, discovery.failures, embedders)
+        return cls(plugins, operations, finders, discovery.failures, embedders, applications)
 
     @property
     def failures(self) -> tuple[PluginFailure, ...]:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from opsin.core.contract import Operation, RegionFinder, TextEmbedder
+from opsin.core.contract import Application, Operation, RegionFinder, TextEmbedder
 
 # A file's path in a foreign message tells callers about this machine.
 _FILE_PATH = re.compile(
@@ -74,3 +74,11 @@ class RegisteredEmbedder:
 
     plugin: PluginInfo
     embedder: TextEmbedder
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredApplication:
+    """An application and the plugin that declares it."""
+
+    plugin: PluginInfo
+    application: Application

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from opsin.core.analysis_events import progress_event, status_event
 from opsin.core.annotations import insert_annotations
+from opsin.core.applications.completion import end_image_runs
 from opsin.core.artifacts import Artifacts, with_storage_paths
 from opsin.core.checked_annotations import CheckedAnnotations
 from opsin.core.contract import Annotation, ProducedArtifact
@@ -66,7 +67,10 @@ class AnalysisQueue:
         self._max_attempts = max_attempts
 
     async def claim(self, most: int) -> Claim:
-        """Take up to `most` queued analyses, most urgent first, then oldest."""
+        """Take up to `most` queued analyses, most urgent first, then oldest.
+
+        And what else the same runs ask of the same images: it shares their picture and its regions.
+        """
         now = datetime.now(UTC)
         lease_id = new_id()
         waiting = (
@@ -77,25 +81,27 @@ class AnalysisQueue:
         )
         if not await self._any(waiting):
             return Claim(lease_id, (), {})
+        claiming = {
+            "status": AnalysisStatus.PROCESSING.value,
+            "attempts": analyses.c.attempts + 1,
+            "lease_id": lease_id,
+            "lease_until": now + self._lease,
+            "started_at": now,
+            "updated_at": now,
+        }
         # A common table expression is evaluated once; a sub-select could lock more than `most`.
         chosen = waiting.with_for_update(skip_locked=True).cte("waiting")
         async with self._database.write() as transaction:
             rows = await transaction.connection.execute(
                 update(analyses)
                 .where(analyses.c.id.in_(select(chosen.c.id)))
-                .values(
-                    status=AnalysisStatus.PROCESSING.value,
-                    attempts=analyses.c.attempts + 1,
-                    lease_id=lease_id,
-                    lease_until=now + self._lease,
-                    started_at=now,
-                    updated_at=now,
-                )
+                .values(claiming)
                 .returning(*columns_of(analyses, Analysis))
             )
-            claimed = sorted(
-                (to_record(Analysis, row) for row in rows), key=lambda a: (-a.priority, a.id)
-            )
+            taken = [to_record(Analysis, row) for row in rows]
+            if len(taken) == most:
+                taken += await _rest_of_runs(transaction.connection, taken, claiming, now)
+            claimed = sorted(taken, key=lambda a: (-a.priority, a.id))
             found = await _images(transaction.connection, {a.image_id for a in claimed})
             for analysis in claimed:
                 transaction.emit(
@@ -140,6 +146,7 @@ class AnalysisQueue:
             await self._artifacts.name(transaction, [f for f in files if f.analysis.id in held])
             for item in kept:
                 transaction.emit(status_event(item.analysis, item.status))
+            await _end_image_runs(transaction, kept, now)
         return len(kept)
 
     async def tell(self, lease_id: str, texts: Sequence[tuple[Analysis, str]]) -> None:
@@ -188,6 +195,7 @@ class AnalysisQueue:
                     transaction.emit(
                         status_event(item.analysis, item.status, {"reason": item.error_code})
                     )
+                await _end_image_runs(transaction, finished, now)
         return len(finished)
 
     async def _any(self, statement: Select[Any]) -> bool:
@@ -271,6 +279,43 @@ def _columns(item: Finished, now: datetime) -> dict[str, Any]:
         "new_lease_id": None,
         "new_lease_until": None,
     }
+
+
+async def _rest_of_runs(
+    connection: AsyncConnection,
+    taken: Sequence[Analysis],
+    claiming: Mapping[str, Any],
+    now: datetime,
+) -> list[Analysis]:
+    """Claim what is left in the queue of each run's work on an image that is among those taken."""
+    pairs = sorted({(one.run_id, one.image_id) for one in taken if one.run_id is not None})
+    if not pairs:
+        return []
+    left = (
+        select(analyses.c.id)
+        .where(
+            tuple_(analyses.c.run_id, analyses.c.image_id).in_(pairs),
+            _OURS,
+            analyses.c.status == "QUEUED",
+            analyses.c.available_at <= now,
+        )
+        .with_for_update(skip_locked=True)
+        .cte("left")
+    )
+    rows = await connection.execute(
+        update(analyses)
+        .where(analyses.c.id.in_(select(left.c.id)))
+        .values(claiming)
+        .returning(*columns_of(analyses, Analysis))
+    )
+    return [to_record(Analysis, row) for row in rows]
+
+
+async def _end_image_runs(
+    transaction: Transaction, items: Sequence[Finished], now: datetime
+) -> None:
+    ended = (item.analysis for item in items if item.status is not AnalysisStatus.QUEUED)
+    await end_image_runs(transaction, ended, now=now)
 
 
 async def _images(connection: AsyncConnection, ids: set[str]) -> dict[str, Image]:

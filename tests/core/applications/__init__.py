@@ -1,0 +1,1 @@
+"""Tests of opsin.core.applications."""
