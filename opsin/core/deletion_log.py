@@ -20,6 +20,10 @@ class DeletionAction(StrEnum):
     FORCE_DELETE = "force_delete"
     RESTORE = "restore"
     HARD_DELETE = "hard_delete"
+    DELETE_FILE = "delete_file"
+    EXPIRE_FILE = "expire_file"
+    EXPIRE_RESULTS = "expire_results"
+    FILE_WHEN_READY = "file_when_ready"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """Soft deletion of images: hidden with a reason, restored, and in the end deleted for good."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from opsin.core.access import Principal
@@ -11,8 +12,10 @@ from opsin.core.blob_sweep import BlobSweep
 from opsin.core.datasets import require_dataset
 from opsin.core.deletion_log import DeletionAction, ImageDeletion, note
 from opsin.core.errors import Conflict, Gone, InvalidInput, NotFound
-from opsin.core.images import require_image
+from opsin.core.images import OnArrival, require_image
+from opsin.core.new_images import require_room_again
 from opsin.core.records import Image, columns_of, to_record
+from opsin.core.removed_rows import remove_images
 from opsin.core.storable import is_storable_text
 from opsin.storage.curation import image_deletions
 from opsin.storage.database import Database, Transaction
@@ -27,8 +30,15 @@ class ImageDeletions:
     """Deletes, restores and purges; every step is kept in a list of its own."""
 
     def __init__(
-        self, database: Database, sweep: BlobSweep, *, retention: timedelta, least_reason: int
+        self,
+        database: Database,
+        sweep: BlobSweep,
+        *,
+        retention: timedelta,
+        least_reason: int,
+        arrived: OnArrival | None = None,
     ) -> None:
+        self._arrived = arrived
         self._database = database
         self._sweep = sweep
         self._retention = retention
@@ -52,7 +62,7 @@ class ImageDeletions:
         now = datetime.now(UTC)
         async with self._database.write() as transaction:
             image = await _held(transaction.connection, principal, dataset_id, image_id)
-            if image.storage_deleted or (image.deleted_at is not None and not force):
+            if image.hard_deleted_at is not None or (image.deleted_at is not None and not force):
                 raise Conflict("Image is already deleted")
             values: dict[str, object] = {
                 "deleted_at": image.deleted_at or now,
@@ -83,7 +93,8 @@ class ImageDeletions:
     ) -> Image:
         """Show a hidden image again; one that is shown stays as it is.
 
-        Raises Conflict when its file is gone, Gone when its time is over.
+        Raises Conflict when it was deleted by force, Gone when its time is over, InvalidInput when
+        its batch has one image, and another by now.  A file that was not kept does not come back.
         """
         if not is_storable_text(reason or ""):
             raise InvalidInput("reason: NULs and lone surrogates cannot be stored")
@@ -95,12 +106,14 @@ class ImageDeletions:
             except NotFound:
                 await _require_never_purged(connection, principal, image_id)
                 raise
-            if image.storage_deleted:
+            if image.hard_deleted_at is not None:
                 raise Conflict("The image's file was deleted and cannot be restored")
             if image.deleted_at is None:
                 return image
             if image.pending_hard_delete_at is not None and image.pending_hard_delete_at <= now:
                 raise Gone("The time in which the image could be restored is over")
+            dataset = await require_dataset(connection, principal, image.dataset_id, keep=True)
+            await require_room_again(connection, image, dataset.image_type)
             values: dict[str, object] = {
                 "deleted_at": None,
                 "deleted_by": None,
@@ -112,6 +125,9 @@ class ImageDeletions:
                 transaction, principal, image, values, DeletionAction.RESTORE, reason
             )
             transaction.emit(_event("image.created", changed))
+            if self._arrived is not None and not changed.storage_deleted:
+                # What was attached meanwhile has passed over it.
+                await self._arrived(transaction, [asdict(changed)])
         return changed
 
     async def listed(
@@ -147,9 +163,10 @@ class ImageDeletions:
                 .with_for_update(skip_locked=True)
             )
             found = [to_record(Image, row) for row in await connection.execute(statement)]
+            gone = await remove_images(transaction, found)
             for image in found:
-                await note(connection, image, DeletionAction.HARD_DELETE, "retention")
-                await connection.execute(delete(images).where(images.c.id == image.id))
+                if image.id in gone:
+                    await note(connection, image, DeletionAction.HARD_DELETE, "retention")
         return len(found)
 
 

@@ -6,36 +6,40 @@ import binascii
 import hashlib
 import io
 import unicodedata
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
-from sqlalchemy import ColumnElement, delete, insert, select
+from sqlalchemy import ColumnElement, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from opsin.core.access import Principal
 from opsin.core.answers.content_digest import content_name
-from opsin.core.datasets import require_dataset
 from opsin.core.deletion_log import DeletionAction, note
 from opsin.core.engine import Engine
 from opsin.core.errors import BlobNotFound, InvalidInput, NotFound, TooLarge
 from opsin.core.fetch import Fetcher
 from opsin.core.imaging import ImageInfo, ImageLimits
+from opsin.core.new_images import NewImage as NewImage
+from opsin.core.new_images import place
 from opsin.core.pages import Listing
 from opsin.core.records import Image, columns_of, from_values, to_record
+from opsin.core.removed_rows import remove_images
 from opsin.core.soft_deletion import not_deleted
 from opsin.core.storable import check_json
 from opsin.core.thumbnails import thumbnail
 from opsin.storage.blobs import BlobStore, content_key
-from opsin.storage.database import Database
+from opsin.storage.database import Database, Transaction
 from opsin.storage.event_log import NewEvent
 from opsin.storage.ids import canonical_id, new_id
-from opsin.storage.tables import batches, images, subjects
+from opsin.storage.tables import images
 
 LISTING = Listing(images, Image, parent="dataset_id")
+OnArrival = Callable[[Transaction, Sequence[Mapping[str, Any]]], Awaitable[None]]
+"""Told of new images of one dataset, whose rows are written, in the transaction that does it."""
 _CHUNK = 1 << 20
 _THUMBNAILS_AT_ONCE = 4
 _DIGEST_ON_LOOP = 1 << 16  # bytes that take less time than a change of thread
@@ -52,22 +56,6 @@ def _own(principal: Principal) -> Sequence[ColumnElement[bool]]:
     return [images.c.company_id == principal.company_id]
 
 
-@dataclass(frozen=True, slots=True)
-class NewImage:
-    """Where a new image goes and what it is called."""
-
-    dataset_id: str
-    filename: str
-    subject_id: str | None = None
-    batch_id: str | None = None
-    metadata: dict[str, Any] = field(default_factory=dict)
-    uploaded_by: str | None = None
-    side: str | None = None
-    light: str | None = None
-    taken_at: datetime | None = None
-    """When it was taken; None for now."""
-
-
 class Images:
     """Takes images in: checked by decoding them whole, blob first, then the row and its event."""
 
@@ -78,7 +66,10 @@ class Images:
         engine: Engine,
         fetcher: Fetcher,
         limits: ImageLimits,
+        *,
+        arrived: OnArrival | None = None,
     ) -> None:
+        self._arrived = arrived
         self._database = database
         self._blobs = blobs
         self._engine = engine
@@ -90,24 +81,23 @@ class Images:
         """Store the picture in `file`.
 
         Raises InvalidImage, InvalidInput or TooLarge with nothing stored, NotFound for a dataset,
-        subject or batch that is not the caller's.
+        subject or batch that is not the caller's; the rest is said by `new_images.place`.
         """
         if not isinstance(new.metadata, dict):
             raise InvalidInput("metadata must be an object")
         check_json(new.metadata, "metadata")
         async with self._database.read() as connection:
-            await require_dataset(connection, principal, new.dataset_id)
+            await place(connection, principal, new, keep=False)  # told before it is decoded
         sha256, size = await asyncio.to_thread(_digest, file, self._limits.max_bytes)
         name = content_name(principal.company_id, sha256)  # it may be analysed next
         info = (await self._engine.decode(file, content=name)).info
         key = content_key(sha256)
         await self._put(key, file, info)
-        values = image_values(principal, new, info, sha256, size)
         async with self._database.write() as transaction:
             connection = transaction.connection
             await transaction.lock_blobs(exclusive=False)
-            await require_dataset(connection, principal, new.dataset_id)
-            await _require_group(connection, new)
+            placed = await place(connection, principal, new)
+            values = image_values(principal, placed, info, sha256, size)
             if await self._blobs.stat(key) is None:  # swept between the put and this lock
                 await self._put(key, file, info)
             await connection.execute(insert(images).values(values))
@@ -119,6 +109,8 @@ class Images:
                     image_id=values["id"],
                 )
             )
+            if self._arrived is not None:
+                await self._arrived(transaction, [values])
         return from_values(Image, values)
 
     async def import_url(self, principal: Principal, new: NewImage, url: str) -> Image:
@@ -186,12 +178,23 @@ class Images:
                 thumbnail, content, self._limits, width, height, keep_format=keep_format
             )
 
+    async def as_jpeg(self, image: Image) -> bytes:
+        """The whole picture as a JPEG, upright, on white where it is transparent."""
+        async with self._thumbnails:
+            content = await self.content(image)
+            size = (max(image.width, image.height),) * 2
+            picture, _ = await asyncio.to_thread(
+                thumbnail, content, self._limits, *size, quality=95, always_jpeg=True
+            )
+            return picture
+
     async def delete(self, principal: Principal, image_id: str) -> str:
         """Delete an image with its analyses and annotations; the blob is swept later."""
         async with self._database.write() as transaction:
             image = await require_image(transaction.connection, principal, image_id, deleted=True)
+            if not await remove_images(transaction, [image]):
+                raise NotFound("Image not found")  # another was faster
             await note(transaction.connection, image, DeletionAction.HARD_DELETE, principal.name)
-            await transaction.connection.execute(delete(images).where(images.c.id == image.id))
             transaction.emit(
                 NewEvent(
                     "image.deleted",
@@ -269,24 +272,6 @@ async def _find(
         statement = statement.with_for_update(read=not hold, key_share=True)
     row = (await connection.execute(statement)).first()
     return to_record(Image, row) if row is not None else None
-
-
-async def _require_group(connection: AsyncConnection, new: NewImage) -> None:
-    """The subject and the batch, when named, are of the same dataset."""
-    for table, identity, name in (
-        (subjects, new.subject_id, "Subject"),
-        (batches, new.batch_id, "Batch"),
-    ):
-        if identity is None:
-            continue
-        row = await connection.execute(
-            select(table.c.id).where(
-                table.c.id == canonical_id(identity),
-                table.c.dataset_id == canonical_id(new.dataset_id),
-            )
-        )
-        if row.first() is None:
-            raise NotFound(f"{name} not found in this dataset")
 
 
 def image_values(

@@ -46,6 +46,7 @@ class Dataset:
     expire_results_after_days: int | None = None
     delete_files_when_ready: bool = False
     branding: int | None = None
+    deleted_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Subject:
     sex: str | None = None
     created_by: str | None = None
     updated_at: datetime | None = None
+    deleted_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Table
 
-from opsin.storage.tables import images
+from opsin.storage.tables import datasets, images, subjects
 
-_COLUMNS = {images.name: "deleted_at"}
+_COLUMNS = {table.name: "deleted_at" for table in (datasets, images, subjects)}
 
 
 class DeletedRows(Enum):
