@@ -10,6 +10,7 @@ from strawberry.scalars import JSON
 from opsin.core import annotations as core_annotations
 from opsin.core import images as core_images
 from opsin.core.analyses import AnalysisFilter
+from opsin.core.applications.records import RUNS
 from opsin.core.artifacts import LISTING as ARTIFACTS
 from opsin.core.errors import NotFound
 from opsin.core.exports.request import ExportFormat, TargetKind
@@ -35,6 +36,7 @@ from opsin.storage.tables import analyses, embeddings
 
 if TYPE_CHECKING:
     from opsin.graphql.images import Image
+    from opsin.graphql.runs import Run
 
 strawberry.enum(AnalysisStatus, description="Where an analysis is in its life.")
 
@@ -79,6 +81,17 @@ class Analysis(Node):
             raise NotFound("Image not found")
         return Image.of(found)
 
+    @strawberry.field(description="The application's run that asked for it, as its step `taskId`.")
+    async def run(
+        self, info: Info
+    ) -> Annotated["Run", strawberry.lazy("opsin.graphql.runs")] | None:
+        from opsin.graphql.runs import Run
+
+        if self.record.run_id is None:
+            return None
+        found = await info.context.loaders.by_id(RUNS, self.record.run_id)
+        return None if found is None else Run.of(found)
+
     @strawberry.field(description="In the order in which they were added.")
     async def annotations(
         self,
@@ -104,6 +117,9 @@ class AnalysisFilterInput:
     model_version: str | None = None
     dataset_id: strawberry.ID | None = None
     image_id: strawberry.ID | None = None
+    run_id: strawberry.ID | None = strawberry.field(
+        default=None, description="An application's run that asked for them."
+    )
     external: bool | None = None
     created_from: datetime | None = strawberry.field(default=None, description="Inclusive.")
     created_before: datetime | None = strawberry.field(default=None, description="Exclusive.")
@@ -116,6 +132,7 @@ class AnalysisFilterInput:
             model_version=plain_text(self.model_version, "modelVersion"),
             dataset_id=self.dataset_id,
             image_id=self.image_id,
+            run_id=self.run_id,
             external=self.external,
             created_from=self.created_from,
             created_before=self.created_before,
@@ -156,6 +173,7 @@ READS = {
         {
             "result": Computed(("id", "operation", "result_type", "result", _VECTOR), shown_result),
             "image": Parent("image_id", "Image"),
+            "run": Parent("run_id", "Run"),
             "export_url": export_rule(TargetKind.ANALYSIS),
             "annotations": Children(core_annotations.LISTING, "Annotation", wanted_annotations),
             "artifacts": Items(ARTIFACTS, "Artifact", MOST_CHILDREN),

@@ -12,21 +12,39 @@ from starlette.responses import Response
 from starlette.types import Scope
 from starlette.websockets import WebSocket
 
-from opsin.core.access import Principal, presented_key
+from opsin.core.access import Access, Principal, presented_key
 from opsin.core.errors import Unauthenticated
 from opsin.core.use_cases import UseCases
 from opsin.graphql.loaders import Loaders
 
+COMPANY = "x-company-id"
+"""The header, or the member of connection_init's payload, with the company to act for."""
+MOST_TO_SIGN_IN = 64 * 1024
+"""Bytes of a request without a key: it may sign in, and nothing else."""
+
 
 class Context:
-    """One request, or one socket; a socket's caller is known after its connection_init."""
+    """One request, or one socket; a socket's caller is known after its connection_init.
+
+    A request without a key has a `refusal`, which is what it gets unless it only signs in.
+    `address` is where the caller calls from.
+    """
 
     def __init__(
-        self, use_cases: UseCases, principal: Principal | None, base_url: str, max_page: int
+        self,
+        use_cases: UseCases,
+        principal: Principal | None,
+        base_url: str,
+        max_page: int,
+        *,
+        address: str | None = None,
+        refusal: Unauthenticated | None = None,
     ) -> None:
         self.use_cases = use_cases
         self.base_url = base_url
         self.max_page = max_page
+        self.address = address
+        self.refusal = refusal
         self._principal = principal
         # Strawberry puts the payload of connection_init here.
         self.connection_params: Any = None
@@ -34,6 +52,8 @@ class Context:
     @property
     def principal(self) -> Principal:
         if self._principal is None:
+            if self.refusal is not None:
+                raise self.refusal
             raise Unauthenticated("Send an API key in the payload of connection_init")
         return self._principal
 
@@ -59,8 +79,11 @@ class Context:
         """Find the caller of a socket from its connection_init payload, or keep the header's."""
         params = self.connection_params
         token = bearer_token(params) if isinstance(params, Mapping) else None
+        company = _text_of(params, COMPANY) if isinstance(params, Mapping) else None
         if token is not None or self._principal is None:
-            self._principal = await self.use_cases.access.authenticate(token)
+            self._principal = await _caller(self.use_cases.access, token, company)
+        elif company is not None:
+            self._principal = await self.use_cases.access.principal_in(self._principal, company)
 
 
 Info = strawberry.Info[Context, None]
@@ -77,11 +100,19 @@ class ContextFactory:
     async def __call__(
         self, request: Request | WebSocket, response: Response | WebSocket
     ) -> Context:
-        token = bearer_token(request.headers)
+        headers = request.headers
+        token, company = bearer_token(headers), headers.get(COMPANY)
         principal: Principal | None = None
+        refusal: Unauthenticated | None = None
         if token is not None or isinstance(request, Request):
-            principal = await self._use_cases.access.authenticate(token)
-        return self._context(principal, request.scope, request.headers.get("host"))
+            may_sign_in = isinstance(request, Request) and _may_sign_in(
+                request.method,
+                token,
+                headers.get("content-type", ""),
+                headers.get("content-length", ""),
+            )
+            principal, refusal = await self._caller(token, company, may_sign_in)
+        return self._context(principal, refusal, request.scope, headers.get("host"))
 
     async def of_headers(self, headers: Mapping[bytes, bytes], scope: Scope) -> Context:
         """The same for a request whose headers are at hand as the server gave them."""
@@ -89,17 +120,66 @@ class ContextFactory:
             headers.get(b"authorization", b"").decode("latin-1") or None,
             headers.get(b"x-api-key", b"").decode("latin-1") or None,
         )
-        principal = await self._use_cases.access.authenticate(token)
-        return self._context(principal, scope, headers.get(b"host", b"").decode("latin-1") or None)
+        company = headers.get(COMPANY.encode(), b"").decode("latin-1") or None
+        may_sign_in = _may_sign_in(
+            scope["method"],
+            token,
+            headers.get(b"content-type", b"").decode("latin-1"),
+            headers.get(b"content-length", b"").decode("latin-1"),
+        )
+        principal, refusal = await self._caller(token, company, may_sign_in)
+        host = headers.get(b"host", b"").decode("latin-1") or None
+        return self._context(principal, refusal, scope, host)
 
-    def _context(self, principal: Principal | None, scope: Scope, host: str | None) -> Context:
+    async def _caller(
+        self, token: str | None, company: str | None, may_sign_in: bool
+    ) -> tuple[Principal | None, Unauthenticated | None]:
+        """Who is calling, or why nobody is, where that is not the end of the request."""
+        try:
+            return await _caller(self._use_cases.access, token, company), None
+        except Unauthenticated as error:
+            if may_sign_in:
+                return None, error
+            raise
+
+    def _context(
+        self,
+        principal: Principal | None,
+        refusal: Unauthenticated | None,
+        scope: Scope,
+        host: str | None,
+    ) -> Context:
         base_url = self._public_url or _base_url(
             scope["scheme"],
             host,
             scope.get("app_root_path", scope.get("root_path", "")),
             tuple(scope.get("server") or ()) or None,
         )
-        return Context(self._use_cases, principal, base_url, self._max_page)
+        client = scope.get("client")
+        return Context(
+            self._use_cases,
+            principal,
+            base_url,
+            self._max_page,
+            address=client[0] if client else None,
+            refusal=refusal,
+        )
+
+
+async def _caller(access: Access, token: str | None, company: str | None) -> Principal:
+    principal = await access.authenticate(token)
+    return principal if company is None else await access.principal_in(principal, company)
+
+
+def _may_sign_in(method: str, token: str | None, content_type: str, length: str) -> bool:
+    """Whether a request without a key is of the form of one that signs in."""
+    return (
+        method == "POST"
+        and token is None
+        and content_type.partition(";")[0].strip().lower() == "application/json"
+        and length.isdigit()
+        and int(length) <= MOST_TO_SIGN_IN
+    )
 
 
 @lru_cache(maxsize=64)
@@ -109,6 +189,12 @@ def _base_url(scheme: str, host: str | None, root_path: str, server: tuple[str, 
     http = {"ws": "http", "wss": "https"}.get(scheme, scheme)
     scope = {"scheme": http, "server": server, "path": root_path, "headers": headers}
     return str(URL(scope=scope)).rstrip("/")
+
+
+def _text_of(values: Mapping[str, Any], name: str) -> str | None:
+    """The text with this name, in any case."""
+    found = {str(key).lower(): value for key, value in values.items()}.get(name)
+    return found if isinstance(found, str) else None
 
 
 def bearer_token(values: Mapping[str, Any]) -> str | None:

@@ -79,7 +79,7 @@ class ImageDeletion:
         description="When the image is deleted for good, with its analyses."
     )
     file_deleted: bool = strawberry.field(
-        description="Whether its file is gone already; it cannot be restored then."
+        description="Whether its file is gone already, with which it would not come back."
     )
 
     @classmethod

@@ -8,8 +8,9 @@ from strawberry.scalars import JSON
 from opsin.core.errors import InvalidInput
 from opsin.graphql.context import Info
 from opsin.graphql.curation import Comment, ImageClass, ImageClassification
+from opsin.graphql.datasets import Dataset
 from opsin.graphql.given import json_object
-from opsin.graphql.images import Dataset, Image
+from opsin.graphql.images import Image
 from opsin.graphql.mutations import DeletePayload
 
 

@@ -8,7 +8,7 @@ from graphql import GraphQLError, GraphQLSyntaxError
 from strawberry.exceptions import MissingQueryError, StrawberryInputCoercionError
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 
-from opsin.core.errors import OpsinError, Overloaded, StorageError
+from opsin.core.errors import OpsinError, Overloaded, StorageError, Throttled
 from opsin.core.unexpected import logged
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ def _masked(error: GraphQLError, cause: BaseException) -> GraphQLError:
 
 def _extensions(error: OpsinError) -> dict[str, Any]:
     extensions: dict[str, Any] = {"code": error.code}
-    if isinstance(error, Overloaded):
+    if isinstance(error, Overloaded | Throttled):
         extensions["retryAfter"] = error.retry_after
     return extensions
 

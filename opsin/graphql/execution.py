@@ -28,6 +28,7 @@ from opsin.graphql.queries import RULES
 from opsin.graphql.results import PendingResult, result_union
 from opsin.graphql.row_limit import RowLimit
 from opsin.graphql.shared_events import SharedEvents
+from opsin.graphql.signing_in import signs_in
 from opsin.graphql.trusted_documents import DocumentGate
 
 _NOT_SHARED = (
@@ -75,11 +76,14 @@ class OpsinSchema(strawberry.Schema):
         allowed_operation_types: Iterable[OperationType] | None = None,
         operation_extensions: dict[str, Any] | None = None,
     ) -> ExecutionResult:
+        refusal = context_value.refusal if isinstance(context_value, Context) else None
+        if refusal is not None and not signs_in(query, operation_name):
+            raise refusal
         answer = await self._read(query, operation_name, variable_values, context_value)
         if answer is not None:
             return answer
-        if (refusal := self._gate.refusal(query)) is not None:
-            return _refused(refusal)
+        if (not_trusted := self._gate.refusal(query)) is not None:
+            return _refused(not_trusted)
         allowed = allowed_operation_types or DEFAULT_ALLOWED_OPERATION_TYPES
         known = self._known.find(query, operation_name, tuple(allowed))
         if known is not None and self._is_for_resolvers(
@@ -142,6 +146,8 @@ class OpsinSchema(strawberry.Schema):
         if (refusal := self._gate.refusal(query)) is not None:
             return _once(_refused(refusal))
         context = options.get("context_value")
+        if isinstance(context, Context) and context.refusal is not None:
+            raise context.refusal  # who signs in asks for one answer, and no stream
         if not isinstance(context, Context):
             return _all_public(await super().stream(query, *args, **options))
         # Operations on one socket share its context; what one has read, the next must read anew.

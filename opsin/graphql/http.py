@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -26,7 +26,7 @@ from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 from strawberry.types.unset import UNSET, UnsetType
 
-from opsin.core.errors import OpsinError, Unauthenticated
+from opsin.core.errors import Forbidden, OpsinError, Unauthenticated
 from opsin.graphql import http_rules
 from opsin.graphql.errors import BAD_REQUEST
 from opsin.graphql.event_stream import EventStream
@@ -41,6 +41,18 @@ log = logging.getLogger(__name__)
 MALFORMED_FORM = "The form does not follow the GraphQL multipart request specification."
 
 ContextGetter = Callable[[Request | WebSocket, Response | WebSocket], Awaitable[Any]]
+
+
+def _told(
+    error: HTTPException | StrawberryHTTPException | Unauthenticated,
+) -> tuple[int, str, Mapping[str, str] | None, str]:
+    """Status, message, headers and code of a request that was not run."""
+    if isinstance(error, Unauthenticated):
+        return 401, error.message, {"WWW-Authenticate": "Bearer"}, error.code
+    code = Unauthenticated.code if error.status_code == 401 else BAD_REQUEST
+    if isinstance(error, HTTPException):
+        return error.status_code, error.detail, error.headers, code
+    return error.status_code, error.reason, None, code
 
 
 def refused_operation(operation_type: OperationType) -> HTTPException:
@@ -109,7 +121,7 @@ class GraphQLApp(GraphQL[Any, None]):
             await super().__call__(scope, receive, send)
         except OpsinError as error:
             # The socket is open by then; 4403 and 4500 are the protocol's words.
-            known = isinstance(error, Unauthenticated)
+            known = isinstance(error, Unauthenticated | Forbidden)
             code, reason = (4403, "Forbidden") if known else (4500, "Internal server error")
             if not known:
                 log.error("a socket could not be served", exc_info=error)
@@ -128,13 +140,12 @@ class GraphQLApp(GraphQL[Any, None]):
             elif "query" not in request.query_params and http_rules.wants_page(request.headers):
                 return graphiql_response()
             return await self.run(request)
-        except HTTPException as error:
-            status, message, headers = error.status_code, error.detail, error.headers
-        except StrawberryHTTPException as error:
-            status, message, headers = error.status_code, error.reason, None
-        except Unauthenticated as error:
-            status, message, headers = 401, error.message, {"WWW-Authenticate": "Bearer"}
-        code = Unauthenticated.code if status == 401 else BAD_REQUEST
+        except (HTTPException, StrawberryHTTPException, Unauthenticated) as error:
+            # Who has no key, and asks for what nobody can read, is told of the key.
+            refusal = getattr(request.state, "refusal", None)
+            status, message, headers, code = _told(refusal or error)
+        except Forbidden as error:  # to act for the company that was named
+            status, message, headers, code = 403, error.message, None, error.code
         body = encode_json({"errors": [{"message": message, "extensions": {"code": code}}]})
         media_type = http_rules.response_media_type(request.headers)
         return Response(body, status, headers, f"{media_type}; charset=utf-8")
@@ -168,7 +179,9 @@ class GraphQLApp(GraphQL[Any, None]):
     async def get_context(
         self, request: Request | WebSocket, response: Response | WebSocket
     ) -> Any:
-        return await self._context_getter(request, response)
+        context = await self._context_getter(request, response)
+        request.state.refusal = getattr(context, "refusal", None)
+        return context
 
     async def on_ws_connect(self, context: Any) -> UnsetType | dict[str, object] | None:
         if self._on_connect is not None:

@@ -24,6 +24,12 @@ from opsin.storage.event_log import Event, EventFilter
 class ImageEventKind(Enum):
     CREATED = strawberry.enum_value("image.created", description="It is new, or was restored.")
     DELETED = "image.deleted"
+    FILE_DELETED = strawberry.enum_value(
+        "image.file_deleted", description="Its file is not kept any longer; what was found is."
+    )
+    RESULTS_DELETED = strawberry.enum_value(
+        "image.results_deleted", description="What was computed of it is not kept any longer."
+    )
     RESYNC = strawberry.enum_value(RESYNC, description="As in `AnalysisEventKind`.")
 
 

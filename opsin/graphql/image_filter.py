@@ -84,6 +84,10 @@ class ImageFilterInput:
     sha256: str | None = None
     created_from: datetime | None = strawberry.field(default=None, description="Inclusive.")
     created_before: datetime | None = strawberry.field(default=None, description="Exclusive.")
+    taken_from: datetime | None = strawberry.field(default=None, description="Inclusive.")
+    taken_before: datetime | None = strawberry.field(default=None, description="Exclusive.")
+    side: str | None = strawberry.field(default=None, description="The name of a side.")
+    light: str | None = strawberry.field(default=None, description="The name of a light.")
     filename_contains: str | None = strawberry.field(
         default=None, description="A part of the name, in whatever case."
     )
@@ -114,6 +118,10 @@ class ImageFilterInput:
             *equal("sha256", sha256.lower() if sha256 is not None else None),
             *at_least("created_at", self.created_from),
             *below("created_at", self.created_before),
+            *at_least("taken_at", self.taken_from),
+            *below("taken_at", self.taken_before),
+            *equal("side", plain_text(self.side, "side")),
+            *equal("light", plain_text(self.light, "light")),
             *contains("content_type", plain_text(self.content_type, "contentType")),
             *contains("uploaded_by", plain_text(self.uploaded_by, "uploadedBy")),
             *contains("filename", plain_text(self.filename_contains, "filenameContains")),
@@ -142,9 +150,13 @@ class DatasetFilterInput:
 class ImageOrder(Enum):
     CREATED_ASC = "CREATED_ASC"
     CREATED_DESC = "CREATED_DESC"
+    TAKEN_ASC = "TAKEN_ASC"
+    TAKEN_DESC = "TAKEN_DESC"
 
     def to_order(self) -> Order:
-        return Order(descending=self is ImageOrder.CREATED_DESC)  # ids ascend with the time
+        column, _, direction = self.value.partition("_")
+        # Ids ascend with the time of creation.
+        return Order("id" if column == "CREATED" else "taken_at", direction == "DESC")
 
 
 def wanted_images(

@@ -19,6 +19,7 @@ from opsin.storage.database import Database
 
 MOST_CHILDREN = 1000
 """Of one parent, in lists that are short by nature."""
+_MOST_AT_ONCE = 4
 
 
 class Loaders:
@@ -28,6 +29,8 @@ class Loaders:
         self._database = database
         self._principal = principal
         self._loaders: dict[Hashable, DataLoader[str, Any]] = {}
+        self.turns = asyncio.Semaphore(_MOST_AT_ONCE)
+        """For what is read by itself for each row: the database has other callers, too."""
 
     async def page(self, listing: Listing[Any], parent_id: str, wanted: Wanted) -> Page[Any]:
         """One page of a parent's children."""

@@ -1,6 +1,7 @@
 """Every change that does not depend on which operations there are."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import strawberry
@@ -19,15 +20,13 @@ from opsin.core.lifecycle import AnalysisStatus
 from opsin.graphql.analyses import Analysis
 from opsin.graphql.context import Info
 from opsin.graphql.given import json_object, plain_text
-from opsin.graphql.images import Dataset, Image
+from opsin.graphql.images import Image
 from opsin.graphql.queries import ApiKey
 from opsin.graphql.uploads import PresignArtifactsInput, PresignedArtifact, presign_artifacts
 
-
-@strawberry.input
-class CreateDatasetInput:
-    name: str
-    description: str = ""
+_SIDE = "The name of a side; by default the first of the dataset's image type."
+_LIGHT = "The name of a light; likewise."
+_TAKEN_AT = "By default when its batch was taken, or now."
 
 
 @strawberry.input(description="A file sent with the multipart request specification.")
@@ -37,6 +36,9 @@ class UploadImageInput:
     filename: str | None = strawberry.field(default=None, description="Default: the file's own.")
     subject_id: strawberry.ID | None = None
     batch_id: strawberry.ID | None = None
+    side: str | None = strawberry.field(default=None, description=_SIDE)
+    light: str | None = strawberry.field(default=None, description=_LIGHT)
+    taken_at: datetime | None = strawberry.field(default=None, description=_TAKEN_AT)
     metadata: JSON | None = None
 
 
@@ -48,6 +50,9 @@ class ImportImageInput:
     filename: str | None = None
     subject_id: strawberry.ID | None = None
     batch_id: strawberry.ID | None = None
+    side: str | None = strawberry.field(default=None, description=_SIDE)
+    light: str | None = strawberry.field(default=None, description=_LIGHT)
+    taken_at: datetime | None = strawberry.field(default=None, description=_TAKEN_AT)
     metadata: JSON | None = None
 
 
@@ -132,13 +137,6 @@ class DeletePayload:
 
 @strawberry.type
 class Mutation:
-    @strawberry.mutation
-    async def create_dataset(self, info: Info, input: CreateDatasetInput) -> Dataset:
-        made = await info.context.use_cases.datasets.create(
-            info.context.principal, input.name, input.description
-        )
-        return Dataset.of(made)
-
     @strawberry.mutation(description="Store a picture sent with this request.")
     async def upload_image(self, info: Info, input: UploadImageInput) -> Image:
         new = _new_image(info, input, input.filename or input.file.filename or "")
@@ -238,6 +236,9 @@ def _new_image(info: Info, input: UploadImageInput | ImportImageInput, filename:
         filename=filename,
         subject_id=input.subject_id,
         batch_id=input.batch_id,
+        side=input.side,
+        light=input.light,
+        taken_at=input.taken_at,
         metadata=json_object(input.metadata, "metadata") or {},
         uploaded_by=info.context.principal.name[:320],
     )

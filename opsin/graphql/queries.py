@@ -11,17 +11,36 @@ from opsin.core import annotations as core_annotations
 from opsin.core import artifacts as core_artifacts
 from opsin.core import datasets as core_datasets
 from opsin.core import images as core_images
+from opsin.core.applications.records import RUNS
 from opsin.core.collections import collections as core_collections
 from opsin.core.collections.collections import plain_key
 from opsin.core.pages import Listing
 from opsin.core.soft_deletion import DeletedRows, is_shown
-from opsin.graphql import analyses, annotations, collections, curation, images
+from opsin.graphql import (
+    analyses,
+    annotations,
+    collections,
+    curation,
+    datasets,
+    images,
+    runs,
+    subjects,
+)
+from opsin.graphql.accounts import (
+    Account,
+    PrivateToken,
+    ReachedCompany,
+    account_of,
+    private_tokens,
+    reached_companies,
+)
 from opsin.graphql.analyses import Analysis, AnalysisFilterInput, AnalysisOrder, wanted_analyses
 from opsin.graphql.annotations import Annotation, Artifact
 from opsin.graphql.collections import Classifier, Collection, CollectionMember, wanted_collections
 from opsin.graphql.compiler.rules import AnyOne, Children, LogEnd, One, Rules
 from opsin.graphql.connections import DEFAULT_PAGE, Connection, Source
 from opsin.graphql.context import Info
+from opsin.graphql.datasets import Dataset
 from opsin.graphql.image_filter import (
     DatasetFilterInput,
     ImageFilterInput,
@@ -29,17 +48,12 @@ from opsin.graphql.image_filter import (
     wanted_datasets,
     wanted_images,
 )
-from opsin.graphql.images import (
-    BATCHES,
-    SUBJECTS,
-    Batch,
-    Dataset,
-    Image,
-    Subject,
-)
+from opsin.graphql.images import Image
 from opsin.graphql.nodes import Node, Shown
 from opsin.graphql.operations import Operation, Plugin, list_plugins
+from opsin.graphql.runs import Run, RunFilterInput, wanted_runs
 from opsin.graphql.scalars import Cursor
+from opsin.graphql.subjects import BATCHES, SUBJECTS, Batch, Subject
 from opsin.storage.ids import canonical_id
 
 _NODES: dict[str, tuple[Listing[Any], Any]] = {
@@ -50,6 +64,7 @@ _NODES: dict[str, tuple[Listing[Any], Any]] = {
     "Artifact": (core_artifacts.LISTING, Artifact),
     "Subject": (SUBJECTS, Subject),
     "Batch": (BATCHES, Batch),
+    "Run": (RUNS, Run),
     "Collection": (core_collections.LISTING, Collection),
     "CollectionMember": (core_collections.MEMBERS, CollectionMember),
     "Classifier": (core_collections.CLASSIFIERS, Classifier),
@@ -74,6 +89,23 @@ class Viewer:
     @strawberry.field(description="The company whose data the caller reaches.")
     async def company(self, info: Info) -> str:
         return (await info.context.use_cases.access.company(info.context.principal)).name
+
+    @strawberry.field(description="The id of that company.")
+    def company_id(self, info: Info) -> strawberry.ID:
+        return strawberry.ID(info.context.principal.company_id)
+
+    @strawberry.field(description="Null for a company's key, and without one.")
+    async def account(self, info: Info) -> Account | None:
+        found = await account_of(info.context)
+        return None if found is None else Account.of(found)
+
+    @strawberry.field(description="Every company that the caller may act for, by name.")
+    async def companies(self, info: Info) -> list[ReachedCompany]:
+        return await reached_companies(info.context)
+
+    @strawberry.field(description="Those of the caller's account, by number.")
+    async def private_tokens(self, info: Info) -> list[PrivateToken]:
+        return await private_tokens(info.context)
 
     @strawberry.field(description="The company's keys, newest first.")
     async def api_keys(self, info: Info) -> list[ApiKey]:
@@ -152,6 +184,29 @@ class Query:
         )
 
     @strawberry.field
+    async def subject(self, info: Info, id: strawberry.ID) -> Subject | None:
+        return await _find(info, SUBJECTS, Subject, id)
+
+    @strawberry.field
+    async def batch(self, info: Info, id: strawberry.ID) -> Batch | None:
+        return await _find(info, BATCHES, Batch, id)
+
+    @strawberry.field
+    async def run(self, info: Info, id: strawberry.ID) -> Run | None:
+        return await _find(info, RUNS, Run, id)
+
+    @strawberry.field(description="Oldest first.")
+    async def runs(
+        self,
+        info: Info,
+        first: int = DEFAULT_PAGE,
+        after: str | None = None,
+        filter: RunFilterInput | None = None,
+    ) -> Connection[Run]:
+        wanted = wanted_runs(info.context, first, after, filter)
+        return await Connection[Run].read(Source(info.context, RUNS, wanted), Run.of)
+
+    @strawberry.field
     async def analysis(self, info: Info, id: strawberry.ID) -> Analysis | None:
         return await _find(info, core_analyses.LISTING, Analysis, id)
 
@@ -199,7 +254,10 @@ async def _kind_of(info: Info, identity: str) -> str | None:
 
 RULES = Rules(
     types={
+        **datasets.READS,
+        **subjects.READS,
         **images.READS,
+        **runs.READS,
         **analyses.READS,
         **annotations.READS,
         **collections.READS,
@@ -212,6 +270,10 @@ RULES = Rules(
         "datasets": Children(core_datasets.LISTING, "Dataset", wanted_datasets),
         "image": One("Image", value=canonical_id),
         "images": Children(core_images.LISTING, "Image", wanted_images),
+        "subject": One("Subject", value=canonical_id),
+        "batch": One("Batch", value=canonical_id),
+        "run": One("Run", value=canonical_id),
+        "runs": Children(RUNS, "Run", wanted_runs),
         "analysis": One("Analysis", value=canonical_id),
         "analyses": Children(core_analyses.LISTING, "Analysis", wanted_analyses),
         "collection": One("Collection", argument="key", column="key", value=plain_key),

@@ -7,14 +7,21 @@ from strawberry.types.enum import has_enum_definition
 
 from opsin.core.plugin_host import PluginHost
 from opsin.graphql import (
+    accounts,
     analyses,
     analyze,
     annotations,
+    application_changes,
+    applications,
+    capture,
     collection_changes,
     collections,
     connections,
     curation,
     curation_changes,
+    dataset_changes,
+    datasets,
+    history,
     image_filter,
     images,
     mutations,
@@ -22,19 +29,29 @@ from opsin.graphql import (
     operations,
     queries,
     results,
+    retention,
+    run_events,
+    runs,
     similar,
+    subjects,
     subscriptions,
     webhooks,
 )
+from opsin.graphql.accounts import AccountMutation
 from opsin.graphql.analyze import analysis_mutations
 from opsin.graphql.annotation_variables import AnnotationVariables
 from opsin.graphql.annotations import Annotation, Artifact
+from opsin.graphql.application_changes import ApplicationMutation
+from opsin.graphql.applications import ApplicationQuery
+from opsin.graphql.capture import CaptureQuery
 from opsin.graphql.collection_changes import CollectionMutation
 from opsin.graphql.collections import CollectionQuery
 from opsin.graphql.compiler.extension import CompiledReads
 from opsin.graphql.curation_changes import CurationMutation
+from opsin.graphql.dataset_changes import DatasetMutation
+from opsin.graphql.datasets import Dataset
 from opsin.graphql.execution import OpsinSchema
-from opsin.graphql.images import Batch, Dataset, Image, Subject
+from opsin.graphql.images import Image
 from opsin.graphql.inputs import OPERATION_INPUT, Inputs
 from opsin.graphql.known_documents import Documents, KnownDocuments
 from opsin.graphql.known_execution import KnownExecution
@@ -45,26 +62,45 @@ from opsin.graphql.results import RESULT_UNION, result_type_names
 from opsin.graphql.row_limit import RowLimit
 from opsin.graphql.scalars import NAMES, configuration
 from opsin.graphql.similar import SimilarQuery
+from opsin.graphql.subjects import Batch, Subject
 from opsin.graphql.subscriptions import Subscription
 from opsin.graphql.trusted_documents import DocumentGate, TrustedDocuments
 from opsin.graphql.webhooks import WebhookMutation, WebhookQuery
 
 _MODULES = (
+    accounts,
     analyses,
     analyze,
     annotations,
+    application_changes,
+    applications,
+    capture,
     collection_changes,
     collections,
     connections,
     curation,
     curation_changes,
+    dataset_changes,
+    datasets,
+    history,
     image_filter,
     images,
     mutations,
     operations,
     queries,
+    retention,
+    runs,
     similar,
+    subjects,
     webhooks,
+)
+_QUERIES = (
+    Query,
+    ApplicationQuery,
+    CaptureQuery,
+    CollectionQuery,
+    SimilarQuery,
+    WebhookQuery,
 )
 _DYNAMIC = frozenset(
     {"AnalyzeInput", "AnalyzeImageInput", "Mutation", OPERATION_INPUT, RESULT_UNION, "TaskInput"}
@@ -75,7 +111,7 @@ def reserved_type_names() -> frozenset[str]:
     """Names of the schema's own types, which no plugin's result may take."""
     own = {
         value.__strawberry_definition__.name
-        for module in (*_MODULES, nodes, results, subscriptions)
+        for module in (*_MODULES, nodes, results, run_events, subscriptions)
         for value in vars(module).values()
         if has_object_definition(value) or has_enum_definition(value)
     }
@@ -100,9 +136,12 @@ def build_schema(
     analysis_mutation = analysis_mutations(host, operation_input)
     mutations_of = (
         Mutation,
+        AccountMutation,
         analysis_mutation,
+        ApplicationMutation,
         CollectionMutation,
         CurationMutation,
+        DatasetMutation,
         WebhookMutation,
     )
     mutation = merge_types("Mutation", mutations_of)
@@ -114,7 +153,7 @@ def build_schema(
         row_limit,
         KnownExecution(documents, row_limit),
         compiled=compiled,
-        query=merge_types("Query", (Query, CollectionQuery, SimilarQuery, WebhookQuery)),
+        query=merge_types("Query", _QUERIES),
         mutation=mutation,
         subscription=Subscription,
         types=[Dataset, Image, Annotation, Artifact, Subject, Batch],

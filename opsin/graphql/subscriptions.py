@@ -14,6 +14,7 @@ from opsin.graphql.analyses import Analysis
 from opsin.graphql.context import Context, Info
 from opsin.graphql.given import filter_id
 from opsin.graphql.image_events import ImageSubscription
+from opsin.graphql.run_events import RunSubscription
 from opsin.graphql.scalars import Cursor
 from opsin.storage.event_log import Event, EventFilter
 
@@ -77,7 +78,7 @@ class AnalysisEvent:
 
 
 @strawberry.type
-class Subscription(ImageSubscription):
+class Subscription(ImageSubscription, RunSubscription):
     @strawberry.subscription(
         description="Events past `after`, then live ones; without `after` only live ones."
     )

@@ -16,7 +16,7 @@ from opsin.core.webhooks.records import DeliveryStatus
 from opsin.core.webhooks.webhooks import NewWebhook, WebhookChanges
 from opsin.graphql.connections import DEFAULT_PAGE, Connection, Source, page_request
 from opsin.graphql.context import Context, Info
-from opsin.graphql.images import Dataset
+from opsin.graphql.datasets import Dataset
 from opsin.graphql.mutations import DeletePayload
 from opsin.graphql.nodes import Shown
 from opsin.graphql.scalars import Cursor
@@ -40,7 +40,19 @@ class WebhookEventKind(Enum):
     ANALYSIS_CANCELLED = "analysis.cancelled"
     IMAGE_CREATED = "image.created"
     IMAGE_DELETED = "image.deleted"
+    IMAGE_FILE_DELETED = "image.file_deleted"
+    IMAGE_RESULTS_DELETED = "image.results_deleted"
     DATASET_CREATED = "dataset.created"
+    DATASET_UPDATED = "dataset.updated"
+    DATASET_DELETED = "dataset.deleted"
+    SUBJECT_CREATED = "subject.created"
+    SUBJECT_UPDATED = "subject.updated"
+    SUBJECT_DELETED = "subject.deleted"
+    BATCH_CREATED = "batch.created"
+    BATCH_DELETED = "batch.deleted"
+    RUN_CREATED = "run.created"
+    RUN_UPDATED = "run.updated"
+    RUN_COMPLETED = "run.completed"
     COLLECTION_CREATED = "collection.created"
     COLLECTION_DELETED = "collection.deleted"
     COLLECTION_MEMBERS_ADDED = "collection.members_added"

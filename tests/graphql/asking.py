@@ -49,6 +49,42 @@ async def image(live: LiveServer, dataset_id: str | None = None, **more: Any) ->
     return str(made["importImage"]["id"])
 
 
+async def subject(live: LiveServer, dataset_id: str, **more: Any) -> str:
+    made = await live.data(
+        "mutation($input: CreateSubjectInput!) { createSubject(input: $input) { id } }",
+        input={"datasetId": dataset_id, "name": "somebody"} | more,
+    )
+    return str(made["createSubject"]["id"])
+
+
+async def batch(live: LiveServer, dataset_id: str, **more: Any) -> str:
+    made = await live.data(
+        "mutation($input: CreateBatchInput!) { createBatch(input: $input) { id } }",
+        input={"datasetId": dataset_id} | more,
+    )
+    return str(made["createBatch"]["id"])
+
+
+async def application(live: LiveServer, name: str = "looks", *steps: dict[str, Any]) -> str:
+    """An application of the company's own; by default of two operations without weights."""
+    given = steps or ({"operation": "dominant_colors"}, {"operation": "image_quality"})
+    made = await live.data(
+        "mutation($input: CreateApplicationInput!) { createApplication(input: $input) { id } }",
+        input={"name": name, "steps": list(given)},
+    )
+    return str(made["createApplication"]["id"])
+
+
+async def attach(
+    live: LiveServer, application_id: str, dataset_id: str, steps: list[str] | None = None
+) -> str:
+    made = await live.data(
+        "mutation($input: AttachApplicationInput!) { attachApplication(input: $input) { id } }",
+        input={"applicationId": application_id, "datasetId": dataset_id, "steps": steps},
+    )
+    return str(made["attachApplication"]["id"])
+
+
 async def external(live: LiveServer, image_id: str | None = None, **more: Any) -> str:
     """An analysis whose model is run elsewhere."""
     given = {

@@ -31,6 +31,15 @@ QUERIES = {
     "plugins": Row("{ plugins { name } }"),
     "eventCursor": Row("{ eventCursor }"),
     "viewer": Row("{ viewer { name company apiKeys { id } } }", "ApiKey"),
+    "applications": Row("{ applications { id own } }", "Application"),
+    "application": Row('{ application(id: "%(Application)s") { id } }', "Application"),
+    "imageTypes": Row("{ imageTypes { name } }"),
+    "subject": Row(
+        '{ subject(id: "%(Subject)s") { id history { name } smoothed { name } } }', "Subject"
+    ),
+    "batch": Row('{ batch(id: "%(Batch)s") { id images { nodes { id } } } }', "Image"),
+    "run": Row('{ run(id: "%(Run)s") { id application { id } } }', "Run"),
+    "runs": Row("{ runs { nodes { application { id } } } }", "Application"),
     "node": Row('{ node(id: "%(Image)s") { id } }', "Image"),
     "dataset": Row('{ dataset(id: "%(Dataset)s") { id } }', "Dataset"),
     "datasets": Row("{ datasets { nodes { id } } }", "Dataset"),
@@ -67,7 +76,82 @@ QUERIES = {
     "webhooks": Row("{ webhooks { nodes { id dataset { id } } } }", "Webhook"),
 }
 MUTATIONS = {
+    "logout": Row("mutation { logout { id } }", None, "INVALID_INPUT", "INVALID_INPUT"),
+    "createPrivateToken": Row(
+        'mutation { createPrivateToken(name: "x") { token } }', None, "FORBIDDEN", "FORBIDDEN"
+    ),
+    "deletePrivateToken": Row(
+        "mutation { deletePrivateToken(number: 1) { deletedNumber } }",
+        None,
+        "FORBIDDEN",
+        "FORBIDDEN",
+    ),
     "createDataset": Row('mutation { createDataset(input: {name: "x"}) { name } }'),
+    "updateDataset": Row(
+        'mutation { updateDataset(input: {id: "%(Dataset)s", branding: 7}) { id } }',
+        "Dataset",
+        NOT_FOUND,
+    ),
+    "createSubject": Row(
+        """mutation { createSubject(input: {datasetId: "%(Dataset)s", name: "x"}) {
+          dataset { id } } }""",
+        "Dataset",
+        NOT_FOUND,
+    ),
+    "updateSubject": Row(
+        'mutation { updateSubject(input: {id: "%(Subject)s", sex: "female"}) { id } }',
+        "Subject",
+        NOT_FOUND,
+    ),
+    "createBatch": Row(
+        """mutation { createBatch(input: {datasetId: "%(Dataset)s", subjectId: "%(Subject)s"}) {
+          subject { id } } }""",
+        "Subject",
+        NOT_FOUND,
+    ),
+    "createApplication": Row(
+        """mutation { createApplication(input: {name: "of.%(Image)s",
+          steps: [{operation: "image_quality"}]}) { description } }"""
+    ),
+    "updateApplication": Row(
+        'mutation { updateApplication(input: {id: "%(Application)s", title: "x"}) { id } }',
+        "Application",
+        NOT_FOUND,
+    ),
+    "attachApplication": Row(
+        """mutation { attachApplication(input: {applicationId: "%(Application)s",
+          datasetId: "%(Attached)s"}) { id } }""",
+        "Run",
+        NOT_FOUND,
+    ),
+    "detachApplication": Row(
+        'mutation { detachApplication(runId: "%(Run)s") { id isEnabled } }', "Run", NOT_FOUND
+    ),
+    "deleteApplication": Row(
+        'mutation { deleteApplication(id: "%(Made)s") { deletedId } }', "Made", NOT_FOUND
+    ),
+    "clearSubjects": Row(
+        """mutation { clearSubjects(input: {datasetId: "%(Dataset)s", ids: ["%(Made)s"]}) {
+          id name } }""",
+        "Made",
+        NOT_FOUND,
+    ),
+    "deleteSubjectFiles": Row(
+        """mutation { deleteSubjectFiles(input: {datasetId: "%(Dataset)s", ids: ["%(Made)s"]}) {
+          deletedCount } }""",
+        None,
+        NOT_FOUND,
+    ),
+    "deleteSubjects": Row(
+        """mutation { deleteSubjects(input: {datasetId: "%(Dataset)s", ids: ["%(Made)s"]}) {
+          deletedIds } }""",
+        "Made",
+        NOT_FOUND,
+    ),
+    "deleteBatch": Row('mutation { deleteBatch(id: "%(Made)s") { deletedId } }', "Made", NOT_FOUND),
+    "deleteDataset": Row(
+        'mutation { deleteDataset(id: "%(Made)s") { deletedId } }', "Made", NOT_FOUND
+    ),
     "createApiKey": Row('mutation { createApiKey(name: "x") { apiKey { name } } }'),
     "uploadImage": Row(
         """mutation($file: Upload!) { uploadImage(
@@ -229,6 +313,9 @@ MUTATIONS = {
     "deleteImage": Row('mutation { deleteImage(id: "%(Made)s") { deletedId } }', "Made", NOT_FOUND),
 }
 """In an order in which earlier rows leave something to change for later ones."""
+
+OPEN = frozenset({"login", "refreshSession"})
+"""Mutations that need no key; `test_signing_in` has them."""
 
 ROWS = QUERIES | MUTATIONS
 SUBSCRIPTION = 'subscription { analysisEvents(after: "0") { analysisId analysis { id } } }'

@@ -30,6 +30,11 @@ _REMEMBERED = {
     "Later": {"analysis": "analyze.0.id"},
     "FirstPage": {"after": "dataset.analyses.pageInfo.endCursor"},
     "Import": {"small": "importImage.id"},
+    "Faces": {"faces": "createDataset.id"},
+    "Person": {"subject": "createSubject.id"},
+    "Quality": {"application": "createApplication.id"},
+    "Visit": {"batch": "createBatch.id"},
+    "Profile": {"left": "importImage.id"},
     "Label": {"class": "createImageClass.id"},
     "Create": {"analysis": "createAnalysis.id"},
     "Salient": {"analysis": "analyze.0.id"},
@@ -95,7 +100,7 @@ async def _uploaded(live: LiveServer, query: str, dataset_id: str) -> dict[str, 
 
 
 async def _followed(live: LiveServer, query: str, variables: Mapping[str, Any]) -> list[Any]:
-    """The events until the analysis has ended."""
+    """The events until the analysis has ended, or the run's work on the image."""
     body = {"query": query, "variables": variables}
     events = []
     headers = {"accept": "text/event-stream"}
@@ -104,7 +109,8 @@ async def _followed(live: LiveServer, query: str, variables: Mapping[str, Any]) 
             if not line.startswith("data: {"):
                 continue
             events.append(json.loads(line.removeprefix("data: ")))
-            if events[-1]["data"]["analysisEvents"]["status"] in _ENDED:
+            (told,) = events[-1]["data"].values()
+            if told.get("status", told["kind"]) in _ENDED:
                 break
     return events
 

@@ -64,6 +64,7 @@ def test_what_shows_no_answer_is_known() -> None:
         "HeatmapNow",
         "Like",
         "Numbers",
+        "SignIn",
         "Words",
     }
 

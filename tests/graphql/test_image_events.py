@@ -1,10 +1,12 @@
 """`imageEvents`: images that came and went, from any position on, of the caller's own company."""
 
 import io
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from opsin.core.access import Principal
+from opsin.core.datasets import DatasetChanges
 from opsin.core.images import NewImage
 from opsin.core.records import Image
 from tests.conftest import LiveServer
@@ -60,6 +62,23 @@ async def test_nobody_hears_of_another_companys_images(keys: KeyServer) -> None:
         ("DELETED", made.id),
     ]
     assert [one["image"] for one in events] == [None, None]  # deleted softly, so seen by nobody
+
+
+async def test_files_that_are_not_kept_are_told_of(keys: KeyServer) -> None:
+    use_cases = keys.parts.use_cases
+    ours = await use_cases.access.authenticate(keys.ours)
+    made = await add(keys, ours, "short-lived.png")
+    changes = DatasetChanges(expire_files_after_days=1)
+    await use_cases.datasets.update(ours, made.dataset_id, changes)
+    await use_cases.retention.run(datetime.now(UTC) + timedelta(days=2))
+    async with started_socket(keys.live, {"x-api-key": keys.ours}) as socket:
+        await socket.subscribe("1", FOLLOW, after="0", dataset=made.dataset_id)
+        events = [(await socket.next())["data"]["imageEvents"] for _ in range(2)]
+    assert [(one["kind"], one["imageId"]) for one in events] == [
+        ("CREATED", made.id),
+        ("FILE_DELETED", made.id),
+    ]
+    assert events[1]["image"]["filename"] == "short-lived.png"
 
 
 async def add(keys: KeyServer, owner: Principal, filename: str) -> Image:

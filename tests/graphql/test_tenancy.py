@@ -17,6 +17,7 @@ from tests.graphql.asking import codes
 from tests.graphql.callers import (
     FINGERPRINT,
     MUTATIONS,
+    OPEN,
     QUERIES,
     RECEIVER,
     ROWS,
@@ -44,6 +45,7 @@ NODE_TYPES = (
     "Artifact",
     "Subject",
     "Batch",
+    "Run",
     "Collection",
     "CollectionMember",
     "Classifier",
@@ -92,6 +94,7 @@ async def _things(keys: KeyServer) -> dict[str, str]:
         ids["Annotation"] = found["analysis"]["annotations"]["nodes"][0]["id"]
         ids |= await _collection(live)
         ids |= await _curated(live, ids)
+        ids |= await _attached(live)
         ids["Webhook"] = await _webhook(live)
     analysis = await parts.use_cases.analyses.find(owner, ids["Analysis"])
     assert analysis is not None
@@ -105,6 +108,14 @@ async def _webhook(live: LiveServer) -> str:
     query = """mutation($url: String!) {
       createWebhook(input: {url: $url, events: [WEBHOOK_PAUSED]}) { webhook { id } } }"""
     return str((await live.data(query, url=RECEIVER))["createWebhook"]["webhook"]["id"])
+
+
+async def _attached(live: LiveServer) -> dict[str, str]:
+    """An application, attached to a dataset of its own."""
+    ids = {"Attached": await asking.dataset(live, "attached")}
+    ids["Application"] = await asking.application(live)
+    ids["Run"] = await asking.attach(live, ids["Application"], ids["Attached"])
+    return ids
 
 
 async def _curated(live: LiveServer, ids: dict[str, str]) -> dict[str, str]:
@@ -149,8 +160,8 @@ async def test_every_root_field_has_a_row() -> None:
     schema = built_in_schema()._schema
     assert schema.query_type and schema.mutation_type and schema.subscription_type
     assert set(schema.query_type.fields) == set(QUERIES)
-    assert set(schema.mutation_type.fields) == set(MUTATIONS)
-    assert set(schema.subscription_type.fields) == {"analysisEvents", "imageEvents"}
+    assert set(schema.mutation_type.fields) == set(MUTATIONS) | OPEN
+    assert set(schema.subscription_type.fields) == {"analysisEvents", "imageEvents", "runEvents"}
 
 
 async def ask(live: LiveServer, document: str, key: str | None) -> httpx.Response:
@@ -205,6 +216,14 @@ async def _made_for(house: House, field: str) -> str:
             if field == "restoreImage":
                 await live.data(asking.SOFT_DELETE, id=made)
             return made
+        if field in ("clearSubjects", "deleteSubjects", "deleteSubjectFiles"):
+            return await asking.subject(live, house.ids["Dataset"])
+        if field == "deleteBatch":
+            return await asking.batch(live, house.ids["Dataset"])
+        if field == "deleteDataset":
+            return await asking.dataset(live)
+        if field == "deleteApplication":
+            return await asking.application(live, "spare")
         if field == "deleteImageClass":
             return await asking.image_class(live, house.ids["Dataset"])
         if field == "deleteComment":

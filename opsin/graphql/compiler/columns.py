@@ -5,7 +5,17 @@ from collections.abc import Callable
 from typing import Any
 
 from graphql import GraphQLEnumType, GraphQLList, GraphQLNonNull, GraphQLOutputType
-from sqlalchemy import JSON, BigInteger, Boolean, Column, DateTime, Float, Integer, LargeBinary
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Float,
+    Integer,
+    LargeBinary,
+)
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from opsin.graphql.compiler.rules import NotCompiled
@@ -61,6 +71,8 @@ def _of_named(sql: JsonSql, kind: Any, column: Column[Any], value: str) -> str:
             return sql.boolean(value)
         case "DateTime" if isinstance(stored, DateTime):
             return f"'\"'||{sql.moment(value)}||'\"'"
+        case "Date" if isinstance(stored, Date):
+            return f"'\"'||{sql.day(value)}||'\"'"
         case "JSON" | "List" if isinstance(stored, JSON):
             return sql.json(value)
     raise NotCompiled(f"a column of {column.type} as {kind}")
@@ -84,6 +96,8 @@ def _writer(sql: JsonSql, kind: TypeEngine[Any]) -> Callable[[str], str]:
         return sql.json
     if isinstance(stored, DateTime):
         return lambda value: f"'\"'||{sql.moment(value)}||'\"'"
+    if isinstance(stored, Date):
+        return lambda value: f"'\"'||{sql.day(value)}||'\"'"
     if isinstance(stored, LargeBinary):
         return sql.binary
     if isinstance(stored, Boolean):

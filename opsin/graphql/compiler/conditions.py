@@ -30,6 +30,8 @@ def _compared(writer: "StatementWriter", condition: Compared, alias: str, value:
             return writer.sql.among(column, value)
         case Comparison.CONTAINS:
             return writer.sql.contains(column, value)
+        case Comparison.ABSENT:
+            return f"({column} IS NULL)={value}"
         case comparison:
             return f"{column}{comparison.value}{value}"
 

@@ -89,9 +89,9 @@ class ConnectionWriter:
         if self._wanted.request.order.column == "id":  # an index has that order
             return f"SELECT {columns} {chosen} ORDER BY {order} {limit}"
         # Else all rows are sorted: their ids alone, not what is shown of them.
-        ids = f"SELECT {self._alias}.id {chosen} ORDER BY {order} {limit}"
+        ids = f"SELECT {self._key} {chosen} ORDER BY {order} {limit}"
         found = self._writer.rows(
-            self._rule.listing.table, self._alias, [f"{self._alias}.id IN ({ids})"]
+            self._rule.listing.table, self._alias, [f"{self._key} IN ({ids})"]
         )
         return f"SELECT {columns} {found} ORDER BY {order}"
 
@@ -198,8 +198,12 @@ class ConnectionWriter:
         return [f"{self._alias}.{name}{end}" for name in self._positions()]
 
     def _positions(self) -> list[str]:
-        column = self._wanted.request.order.column
-        return ["id"] if column == "id" else [column, "id"]
+        column, key = self._wanted.request.order.column, self._rule.listing.key
+        return [key] if column == "id" else [column, key]
+
+    @property
+    def _key(self) -> str:
+        return f"{self._alias}.{self._rule.listing.key}"
 
     def _past(self) -> list[str]:
         """The rows after the page's cursor."""
@@ -223,7 +227,7 @@ class ConnectionWriter:
 
     def _cursor(self) -> str:
         """As `opsin.core.pages.encode_cursor` writes it."""
-        order, identity = self._wanted.request.order, self._sql.plain(f"{self._alias}.id")
+        order, identity = self._wanted.request.order, self._sql.plain(self._key)
         mark = literal(cursor_mark(order))
         if order.column == "id":
             return f"{mark}||{identity}"

@@ -1,6 +1,7 @@
 """A field of a document that is read in SQL: its statements, and the reading of its answer."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -79,7 +80,7 @@ class FieldPlan:
         else:
             rows = await self._ran(reader.fetch_rows(statement.text, values))
             text = statement.page.text(rows, meanings[statement.page.site].values[0])
-        return _filled(text, statement, meanings, context)
+        return await _filled(text, statement, meanings, context)
 
     async def read_rows(
         self, context: Context, variables: VariableValues, ids: Sequence[str]
@@ -90,7 +91,7 @@ class FieldPlan:
         values = _bound(statement, meanings, context, ids)
         rows = await self._ran(reader.fetch_rows(statement.text, values))
         return {
-            identity.decode(): _filled(text, statement, meanings, context)
+            identity.decode(): await _filled(text, statement, meanings, context)
             for identity, text in rows
             if identity is not None
         }
@@ -135,7 +136,7 @@ def _bound(
     return [context.principal.company_id, *given] if statement.reads_rows else given
 
 
-def _filled(
+async def _filled(
     text: bytes | None, statement: Statement, meanings: Sequence[Meaning], context: Context
 ) -> bytes:
     """The text of a statement as JSON, its holes filled; raises Unusual where it is none."""
@@ -147,10 +148,26 @@ def _filled(
         return text
     # JSON between the holes, and a hole between each two.
     parts = text.split(_HOLE)
-    for index in range(1, len(parts), 2):
-        number, _, inputs = parts[index].partition(b":")
-        hole = statement.holes[int(number)]
-        parts[index] = _computed(hole, inputs, meanings, context)
+    later: dict[int, Coroutine[Any, Any, bytes]] = {}
+    try:
+        for index in range(1, len(parts), 2):
+            number, _, inputs = parts[index].partition(b":")
+            hole = statement.holes[int(number)]
+            if hole.is_awaited:
+                later[index] = _awaited(hole, inputs, meanings, context)
+            else:
+                parts[index] = _computed(hole, inputs, meanings, context)
+    except Unusual:
+        for one in later.values():
+            one.close()
+        raise
+    if later:
+        # Every one of them ends before this does, also beside one that fails.
+        filled = await asyncio.gather(*later.values(), return_exceptions=True)
+        for index, found in zip(later, filled, strict=True):
+            if isinstance(found, BaseException):
+                raise found
+            parts[index] = found
     return b"".join(parts)
 
 
@@ -160,4 +177,15 @@ def _computed(hole: Hole, inputs: bytes, meanings: Sequence[Meaning], context: C
         value = hole.rule.compute(context, *load_json(inputs), **arguments)
         return encode_json(hole.show(value))
     except Exception as error:  # the resolver meets it too, and its field tells of it
+        raise Unusual from error
+
+
+async def _awaited(
+    hole: Hole, inputs: bytes, meanings: Sequence[Meaning], context: Context
+) -> bytes:
+    arguments = meanings[hole.site].arguments
+    try:
+        value = await hole.rule.compute(context, *load_json(inputs), **arguments)
+        return encode_json(hole.show(value))
+    except Exception as error:  # as above
         raise Unusual from error

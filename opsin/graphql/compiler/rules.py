@@ -63,12 +63,13 @@ class Entries:
 class Beside:
     """An input of Computed that lies in another table: of the first row, by `order`, that matches.
 
-    `match` has that table's columns, and this row's that they equal; without a row it is None.
+    Of several columns it is a list.  `match` has that table's columns, and this row's that they
+    equal; without a row it is None.
     `only_for` names fields below of which one must be asked for; else it is not read, but False.
     """
 
     table: Table
-    column: str
+    column: str | tuple[str, ...]
     match: Mapping[str, str]
     order: str
     only_for: frozenset[str] | None = None
@@ -91,7 +92,8 @@ class Computed:
     """What only Python can tell.
 
     `compute` gets the context, the inputs (columns of this row) and the field's arguments; what it
-    gives is shown as the ordinary resolver's value would be.
+    gives is shown as the ordinary resolver's value would be.  It may be a coroutine function: those
+    of an answer are awaited together, after the statement.
     """
 
     inputs: tuple[str | Beside | Counted, ...]
@@ -132,8 +134,6 @@ class Reads:
 
     table: Table
     fields: Mapping[str, Rule] = field(default_factory=dict)
-    columns: Mapping[str, str] = field(default_factory=dict)
-    """Fields that are columns of another name."""
 
 
 @dataclass(frozen=True, slots=True)

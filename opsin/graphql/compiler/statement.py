@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import iscoroutinefunction
 from typing import TypeAlias
 
 from graphql import GraphQLField, GraphQLObjectType, is_non_null_type, is_object_type
@@ -52,6 +53,7 @@ class Hole:
     rule: Computed
     site: int
     show: Projection
+    is_awaited: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +251,8 @@ class StatementWriter:
         identity = self.site(rule, definition, asked).bind(0)
         found = []
         for name, reads in self.rules.types.items():
+            if "id" not in reads.table.c:  # found below another row only
+                continue
             alias = self.alias()
             rows = self.rows(
                 reads.table, alias, [f"{alias}.id={identity}"], deleted=DeletedRows.EXCLUDED
@@ -296,7 +300,7 @@ class StatementWriter:
         item = self.object(rule.type, other, asked)
         parent = f"{other}.{rule.listing.parent_column().name}={alias}.id"
         rows = self.rows(rule.listing.table, other, [parent])
-        page = f"SELECT {item} AS item {rows} ORDER BY {other}.id LIMIT {rule.most}"
+        page = f"SELECT {item} AS item {rows} ORDER BY {other}.{rule.listing.key} LIMIT {rule.most}"
         return f"(SELECT '['||{self.sql.joined('p.item')}||']' FROM ({page}) p)"
 
     def _entries(self, rule: Entries, alias: str) -> str:
@@ -312,7 +316,7 @@ class StatementWriter:
     ) -> str:
         site = self.site(rule, definition, asked).number
         show = projection(self.selections, definition.type, asked.selections)
-        self._holes.append(Hole(rule, site, show))
+        self._holes.append(Hole(rule, site, show, iscoroutinefunction(rule.compute)))
         begin, end = literal(f"{HOLE}{len(self._holes) - 1}:["), literal(f"]{HOLE}")
         inputs = "||','||".join(self._input(one, reads, alias, asked) for one in rule.inputs)
         return f"{begin}||{inputs}||{end}"
@@ -327,7 +331,12 @@ class StatementWriter:
         other = self.alias()
         matches = [f"{other}.{there}={alias}.{here}" for there, here in one.match.items()]
         rows = self.rows(one.table, other, matches)
-        value = given(self.sql, one.table.c[one.column], f"{other}.{one.column}")
+        if isinstance(one.column, str):
+            value = given(self.sql, one.table.c[one.column], f"{other}.{one.column}")
+        else:
+            values = [given(self.sql, one.table.c[c], f"{other}.{c}") for c in one.column]
+            joined = "||','||".join(values)
+            value = f"'['||{joined}||']'"
         return f"coalesce((SELECT {value} {rows} ORDER BY {other}.{one.order} LIMIT 1),'null')"
 
     def _counted(self, one: Counted, alias: str) -> str:

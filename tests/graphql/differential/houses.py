@@ -36,6 +36,10 @@ COMPILED_ROOTS = (
     "datasets",
     "image",
     "images",
+    "subject",
+    "batch",
+    "run",
+    "runs",
     "analysis",
     "analyses",
     "node",
@@ -120,12 +124,24 @@ def _named(value: Any, name: str) -> list[Any]:
     return here + [one for inner in value.values() for one in _named(inner, name)]
 
 
-_ORDERS = ("CREATED_ASC", "CREATED_DESC", "UPDATED_ASC", "UPDATED_DESC")
+_ORDERS = (
+    "CREATED_ASC",
+    "CREATED_DESC",
+    "UPDATED_ASC",
+    "UPDATED_DESC",
+    "TAKEN_ASC",
+    "TAKEN_DESC",
+)
 _CURSORS = {
-    order: f"{{ analyses(orderBy: {order}) {{ edges {{ cursor }} }} }}" for order in _ORDERS
+    order: f"{{ {'images' if order.startswith('TAKEN') else 'analyses'}(orderBy: {order}) "
+    "{ edges { cursor } } }"
+    for order in _ORDERS
 }
 _CURSORS["CREATED_ASC"] = """{
-  datasets { edges { cursor } nodes { classes { edges { cursor } } } }
+  datasets { edges { cursor } nodes { classes { edges { cursor } }
+    subjects { edges { cursor node { batches { edges { cursor } } } } }
+    batches { edges { cursor } } applications { edges { cursor node {
+      images { edges { cursor } } } } } } }
   images { edges { cursor } nodes { classifications { edges { cursor } }
     comments { edges { cursor } } } } analyses { edges { cursor node {
     annotations { edges { cursor } } } } }

@@ -1,6 +1,6 @@
 """Values that writers of JSON get wrong: texts, numbers, times, and JSON itself."""
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 TEXTS = (
@@ -78,6 +78,8 @@ MOMENTS = (
     datetime(9999, 12, 31, 23, 59, 59, 999_998, tzinfo=UTC),
     datetime(2024, 2, 29, tzinfo=UTC),
 )
+
+DAYS = (date(2024, 2, 29), date(1, 1, 2), date(9999, 12, 30), date(1582, 10, 10))
 
 ZONES = (UTC, timezone(timedelta(hours=5, minutes=45)), timezone(timedelta(hours=-8)))
 """In which callers give moments; those of the years 1 and 9999 do not exist in all of them."""

@@ -33,10 +33,14 @@ _COLUMNS = {
     "modelVersion": ("analyses", "model_version"),
     "annotationType": ("annotations", "annotation_type"),
     "className": ("annotations", "class_name"),
+    "side": ("images", "side"),
+    "light": ("images", "light"),
+    "sex": ("subjects", "sex"),
 }
 """Where the values lie that an argument of this name is compared with."""
 _PARENTS = {"datasetId": "datasets", "imageId": "images", "subjectId": "subjects",
-            "batchId": "batches", "classId": "image_classes"}  # fmt: skip
+            "batchId": "batches", "classId": "image_classes", "runId": "application_runs",
+            "applicationId": "applications"}  # fmt: skip
 _WITHIN = {
     "nameContains": ("datasets", "name"),
     "filenameContains": ("images", "filename"),
@@ -72,7 +76,8 @@ _IN_METADATA = (
     "10000000000000000",
     '\\"',
 )
-_ROOTS = {"dataset": "datasets", "image": "images", "analysis": "analyses"}
+_ROOTS = {"dataset": "datasets", "image": "images", "analysis": "analyses",
+          "subject": "subjects", "batch": "batches", "run": "application_runs"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,10 @@ class Pools:
             return Pool([2, 1, 3, 0, 7, _MAX_PAGE, 50], [-1, _MAX_PAGE + 1, 2**31])
         if name in ("width", "height"):
             return Pool([256, 1, 2048], [0, 2049])
+        if name == "windowDays":
+            return Pool([14, 1, 365], [0, 366, -1])
+        if name == "maxSize":
+            return Pool([10, 1, 2, 100], [0, 101])
         if name in ("confidenceFrom", "confidenceTo"):
             return Pool([0, 0.1 + 0.2, 1, 5e-324, -0.0, 1e308, -1.5])
         if name in _WITHIN:

@@ -11,8 +11,16 @@ from sqlalchemy import Table
 from opsin.core.access import Principal
 from opsin.core.plugin_host import PluginHost
 from opsin.storage import tables
+from tests.graphql.differential.application_rows import add_applications, add_metrics, run_of
 from tests.graphql.differential.curation_rows import add_curation
-from tests.graphql.differential.odd_values import FLOATS, JSON_OBJECTS, MOMENTS, TEXTS, deep
+from tests.graphql.differential.odd_values import (
+    DAYS,
+    FLOATS,
+    JSON_OBJECTS,
+    MOMENTS,
+    TEXTS,
+    deep,
+)
 from tests.graphql.differential.stored_results import stored_results, vector
 
 Row = dict[str, Any]
@@ -76,17 +84,42 @@ def rows_of(tenant: Tenant, other: Tenant, host: PluginHost) -> dict[str, list[R
             name="pictures" if number == 0 else next(texts),
             description=next(texts) if number else "",
             updated_at=MOMENTS[-number],
+            image_type=(None, "selfie", "visia", f"{tenant.mark} type")[number],
+            expire_files_after_days=None if number % 2 else 365,
+            expire_results_after_days=number or None,
+            delete_files_when_ready=number == 1,
+            branding=(None, 0, -(2**31), 2**31 - 1)[number],
+            deleted_at=MOMENTS[1] if number == 3 else None,
         )
     dataset = tenant.id(tables.datasets)
-    for parent in (dataset, dataset, tenant.id(tables.datasets, 1)):
-        rows.add(tables.subjects, dataset_id=parent, name=next(texts), attributes=next(objects))
-        subject = tenant.id(tables.subjects)
-        rows.add(tables.batches, dataset_id=parent, subject_id=subject, name=next(texts))
+    parents = (dataset, dataset, tenant.id(tables.datasets, 1), other.id(tables.datasets))
+    for number, parent in enumerate(parents):
+        rows.add(
+            tables.subjects,
+            dataset_id=parent,
+            name=next(texts),
+            attributes=next(objects),
+            birth_date=(DAYS[number] if number else None),
+            sex=(None, "female", "male", next(texts))[number],
+            updated_at=MOMENTS[number] if number % 2 else None,
+            # In no list, and still the subject of its images.
+            deleted_at=MOMENTS[1] if number == 1 else None,
+        )
+        rows.add(
+            tables.batches,
+            dataset_id=parent,
+            subject_id=(tenant.id(tables.subjects), None, tenant.id(tables.subjects, 1),
+                        other.id(tables.subjects))[number],
+            name=next(texts),
+            taken_at=MOMENTS[number] if number else None,
+        )  # fmt: skip
     _add_images(rows, other, texts, objects)
-    _add_analyses(rows, host, texts, objects)
+    _add_analyses(rows, other, host, texts, objects)
     _add_findings(rows, other, texts, objects)
+    add_metrics(rows, texts)
     _add_collections(rows, other, texts, objects)
     add_curation(rows, other, texts, objects)
+    add_applications(rows, other, host, texts, objects)
     return rows.made
 
 
@@ -113,7 +146,8 @@ def _add_images(
     tenant = rows.tenant
     subject, batch = tenant.id(tables.subjects), tenant.id(tables.batches)
     foreign = other.id(tables.subjects), other.id(tables.batches)
-    relatives = [(subject, batch), (None, None), foreign, (subject, None), (None, batch), foreign]
+    relatives = [(subject, batch), (None, None), foreign, (subject, None), (None, batch),
+                 (tenant.id(tables.subjects, 1), foreign[1])]  # fmt: skip
     for number, (subject_id, batch_id) in enumerate(relatives):
         rows.add(
             tables.images,
@@ -138,11 +172,20 @@ def _add_images(
             deletion_reason=next(texts) if number == 2 else None,
             pending_hard_delete_at=MOMENTS[3] if number in (2, 3) else None,
             storage_deleted=number == 2,
+            side=(None, "front", "left", next(texts), "front", None)[number],
+            light=(None, "regular", next(texts), None, "regular", None)[number],
+            # Times that several share, so that the order by time needs the ids.
+            taken_at=_SHARED_MOMENT if number % 2 else MOMENTS[number],
+            results_deleted_at=MOMENTS[number] if number % 3 == 1 else None,
         )
 
 
 def _add_analyses(
-    rows: Rows, host: PluginHost, texts: Iterator[str], objects: Iterator[dict[str, Any]]
+    rows: Rows,
+    other: Tenant,
+    host: PluginHost,
+    texts: Iterator[str],
+    objects: Iterator[dict[str, Any]],
 ) -> None:
     tenant = rows.tenant
     results = stored_results(host, tenant.mark)
@@ -153,6 +196,7 @@ def _add_analyses(
         analysis = _analysis(rows, image, number, texts, objects)
         analysis |= {"operation": stored.operation, "operation_version": next(texts)}
         analysis |= {"result_type": stored.result_type, "result": stored.result}
+        analysis |= {"run_id": run_of(rows, other, number)}
         identity = rows.add(tables.analyses, **analysis)
         if stored.vector is not None:
             _add_vector(rows, identity, analysis, stored.vector)

@@ -97,10 +97,45 @@ def _by_type(mark: str) -> dict[str, list[dict[str, Any]]]:
                 "manifest_digest": mark,
             }
         ],
+        "FaceAreas": [_face(text, mark), _face(text, mark) | {"aligned": None}],
+        "SkinMeasures": [_skin(text, mark), {"note": text, "measure": mark}],
         "Caption": [{"note": text, "text": text, "truncated": False}],
         "Unusual": [odd.model_dump(mode="json") | {"asked": text, "maybe": None}],
         "Vague": [{"note": mark, "score": 1, "more": text}],
     }
+
+
+def _face(text: str, mark: str) -> dict[str, Any]:
+    return {
+        "note": text,
+        "landmarks": [{"name": f"{mark} eye", "x": FLOATS[0], "y": -0.0}],
+        "areas": [{"name": mark, "coordinates": [1, -2], "visible_share": 1, "skin_share": 5e-324}],
+        "skin": [_shape(mark)],
+        "eye_distance": 1 / 3,
+        "roll": -1e-7,
+        "nose_offset": 0,
+        "is_frontal": True,
+        "is_whole": False,
+        "aligned": {"size": 700, "matrix": list(FLOATS[:6])},
+    }
+
+
+def _skin(text: str, mark: str) -> dict[str, Any]:
+    metric = {"name": mark, "value": 1e22, "unit": text, "score": 100 / 3, "label": None}
+    area = {"area": mark, "skin_share": 0.5, "main": metric, "details": [metric]}
+    return {
+        "measure": mark,
+        "areas": [area],
+        "shapes": [_shape(mark)],
+        "feedback": [text],
+        "explanation": text,
+        "source": mark,
+    }
+
+
+def _shape(mark: str) -> dict[str, Any]:
+    outline = {"name": mark, "is_outline": True, "intensity": 0.1, "unit": mark}
+    return {**outline, "coordinates": [2**31 - 1, 0]}
 
 
 def stored_results(host: PluginHost, mark: str) -> list[StoredResult]:

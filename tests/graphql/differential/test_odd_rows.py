@@ -7,7 +7,7 @@ import pytest
 from graphql import GraphQLNonNull, GraphQLObjectType, is_leaf_type
 from sqlalchemy import BigInteger
 
-from opsin.storage import curation, tables
+from opsin.storage import applications, curation, tables
 from tests.graphql.differential.comparing import comparable, first_difference
 from tests.graphql.differential.documents import Document
 from tests.graphql.differential.houses import House
@@ -37,6 +37,7 @@ TYPES = {
     "Analysis": Shown("analyses", "{ images { nodes { id analyses { nodes { %s } } } } }"),
     "Annotation": Shown("annotations", "{ analyses { nodes { annotations { nodes { %s } } } } }"),
     "Artifact": Shown("artifacts", "{ analyses { nodes { id artifacts { %s } } } }"),
+    "Run": Shown("application_runs", "{ datasets { nodes { applications { nodes { %s } } } } }"),
     "Collection": Shown("collections", "{ collections { edges { cursor node { %s } } } }"),
     "CollectionMember": Shown(
         "collection_members", "{ collections { nodes { members { nodes { %s } } } } }"
@@ -77,6 +78,10 @@ ODD: dict[str, dict[str, Sequence[Any]]] = {
     "Annotation": {"ordering": _NUMBERS, "data": _JSON, "confidence": (
         "Infinity", "-Infinity", "NaN", -0.0, 2**53 + 1)},
     "Artifact": {"size_bytes": _NUMBERS},
+    "Run": {"steps": _LISTS, "history": (*_JSON, '[{"until": 1}]', "[{}]"),
+            "application_id": (NO_SUCH_ID, THEIRS.id(applications.applications, 1), None),
+            "dataset_id": (NO_SUCH_ID, THEIRS.id(tables.datasets, 1), None)},
+    "Subject": {"attributes": _JSON},
     "Collection": {"inputs": (*_JSON, '[{"operation": 1}]', "[{}]")},
     "CollectionMember": {"dimensions": _NUMBERS, "model_fingerprints": _LISTS},
     "ImageClassification": {"class_id": (NO_SUCH_ID, THEIRS.id(curation.image_classes), None),
@@ -85,7 +90,8 @@ ODD: dict[str, dict[str, Sequence[Any]]] = {
     "Classifier": {"score": ("Infinity", "NaN"), "metrics": _JSON},
 }  # fmt: skip
 """Values by the type and column that get them."""
-_FIELDS = {"dataset_id": "dataset { id }", "subject_id": "subject { id }",
+_FIELDS = {"history": "history { until }", "application_id": "application { id }",
+           "dataset_id": "dataset { id }", "subject_id": "subject { id }",
            "batch_id": "batch { id }", "image_id": "image { id }",
            "class_id": "imageClass { id }", "created_by": "isMine",
            "result": "result { __typename }", "inputs": "inputs { operation }"}  # fmt: skip
