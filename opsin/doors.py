@@ -12,8 +12,16 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
+from opsin import __version__
 from opsin.compat.analyze_image_path import PATH as ANALYZE_IMAGE
 from opsin.compat.analyze_image_path import analyze_image_route, is_json
+from opsin.compat.haut import answers as haut_answers
+from opsin.compat.haut.chain import API as HAUT
+from opsin.compat.haut.description import describe as describe_haut
+from opsin.compat.haut.door import OPEN_BODIES as HAUT_OPEN_BODIES
+from opsin.compat.haut.door import PREFIXES as HAUT_PREFIXES
+from opsin.compat.haut.door import HautDoor
+from opsin.compat.haut.options import HautOptions
 from opsin.compat.image_embed import answers as image_embed_answers
 from opsin.compat.image_embed.description import describe as describe_image_embed
 from opsin.compat.image_embed.door import PATHS as IMAGE_EMBED_PATHS
@@ -47,9 +55,11 @@ from opsin.plugins.cetacean.plugin import IdentifyCetacean
 from opsin.plugins.cetacean.results import IDENTIFY
 from opsin.settings import Settings
 from opsin.web.error_forms import ErrorForm
-from opsin.web.openapi import Described
+from opsin.web.openapi import Described, one_api_routes
 
 _FORM_BYTES = 2**20  # what a form holds beside its file
+_HAUT_PAGE = "/api/swagger"
+_HAUT_OPEN_BYTES = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +245,33 @@ def _pipeline(use_cases: UseCases) -> Pipeline | None:
     return operation.pipeline if isinstance(operation, IdentifyCetacean) else None
 
 
+def _haut(settings: Settings, use_cases: UseCases) -> LegacyApi:
+    door = HautDoor(use_cases, _haut_options(settings))
+    described = Described("Haut.AI", describe_haut)
+    limits = dict.fromkeys(HAUT_OPEN_BODIES, min(_HAUT_OPEN_BYTES, settings.request_limit))
+    if "max_request_bytes" not in settings.model_fields_set:
+        # Pictures come as base64 text.
+        most = settings.max_upload_bytes // 3 * 4 + _FORM_BYTES
+        limits[HAUT] = max(settings.request_limit, most)
+    return LegacyApi(
+        [*one_api_routes(_HAUT_PAGE, __version__, described), *door.routes()],
+        error_forms=dict.fromkeys(
+            HAUT_PREFIXES, lambda _request, error: haut_answers.error_answer(error)
+        ),
+        body_limits=limits,
+        described=[described],
+    )
+
+
+def _haut_options(settings: Settings) -> HautOptions:
+    return HautOptions(
+        origins=settings.cors_origins,
+        public_url=settings.public_url,
+        max_picture_bytes=settings.max_upload_bytes,
+        page_size=settings.haut_page_size,
+    )
+
+
 def _image_embed_description() -> dict[str, Any]:
     """With the path that it has together with another API."""
     document = describe_image_embed()
@@ -242,10 +279,12 @@ def _image_embed_description() -> dict[str, Any]:
     return document
 
 
-_CALLED = {"pekat": "PEKAT VISION", "vista": "VISTA"}
+_CALLED = {"haut": "Haut.AI", "pekat": "PEKAT VISION", "vista": "VISTA"}
 """APIs whose own name is another than that in the settings."""
 
 _DOORS: Mapping[str, Callable[[Settings, UseCases], LegacyApi]] = {
+    # Before VISTA, which would answer for all below `/api`.
+    "haut": _haut,
     "vista": _vista,
     "pekat": _pekat,
     "image_embed": _image_embed,

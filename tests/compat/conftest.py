@@ -42,5 +42,6 @@ async def everything(
             picture_url=f"{pictures.url}/a.png",
             fetch_allow=allowed,
             record_stateless=True,
+            worker=True,
         ) as there:
             yield there

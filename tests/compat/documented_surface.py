@@ -1,5 +1,6 @@
 """What the five documents say: each route, method and status, and the keys of what is answered."""
 
+import base64
 import io
 import json
 import zipfile
@@ -8,9 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.compat.world import PICTURE, STOP_KEY, World
-
-NOT_SERVED_YET = frozenset({"haut"})
-"""Documents whose API is not there.  Once it is, its rows below are asked like the others."""
 
 Request = Callable[[World], Mapping[str, Any]]
 
@@ -279,28 +277,65 @@ _BATCHES = f"{_SUBJECTS}{{subject_id}}/batches/"
 _IMAGES = f"{_BATCHES}{{batch_id}}/images/"
 _RUNS = f"{_COMPANY}/applications/{{application_id}}/runs/"
 
+_ERRORS = "type errors"
+_DATASET = f"{_COMPANY}/datasets/{{dataset_id}}/"
+_IMAGE = f"{_IMAGES}{{image_id}}/"
+_PDF = f"/service/pdf-generator/{_IMAGE.removeprefix('/api/v1/')}pdf/"
+_WRONG_PASSWORD = {"username": "somebody@example.com", "password": "wrong"}
+_NO_TOKEN: Request = lambda _world: {"headers": {"Authorization": "Bearer none"}}  # noqa: E731  # as above
+_LOGIN: Request = lambda world: {  # noqa: E731  # as above
+    "json": {"username": world.names["email"], "password": world.names["password"]}
+}
+_REFRESH: Request = lambda world: {  # noqa: E731  # as above
+    "json": {"refresh_token": world.names["refresh_token"]}
+}
+_ATTACHED: Request = lambda world: {  # noqa: E731  # as above
+    "json": {"dataset_id": world.names["dataset_id"], "enabled_algorithms": [30, 40]}
+}
+_SELFIE = {"side_id": 1, "light_id": 1, "b64data": base64.b64encode(PICTURE).decode()}
+_RETENTION = {"expire_images_after_days": 30, "expire_metadata_after_day": 60}
+_BAD_RETENTION = {"expire_images_after_days": 0}
+_COLON: Request = lambda world: {  # noqa: E731  # as above
+    "headers": {"Authorization": f"Bearer: {world.names['token']}"}
+}
+
 HAUT = [
-    Row("POST", "/api/v1/login/", 200, "access_token company_id id"),
-    Row("POST", "/api/v1/login/", 401, "type errors"),
-    Row("POST", "/api/v1/auth/refresh/", 200, "access_token"),
-    Row("POST", "/api/v1/auth/private_tokens/", 201, "data"),
+    Row("POST", "/api/v1/login/", 200, "access_token company_id id", _LOGIN),
+    Row("POST", "/api/v1/login/", 401, _ERRORS, _json(_WRONG_PASSWORD)),
+    Row("POST", "/api/v1/login/", 400, _ERRORS, _json({})),
+    Row("POST", "/api/v1/auth/refresh/", 200, "access_token", _REFRESH),
+    Row("POST", "/api/v1/auth/private_tokens/", 201, "data", _json({"name": "string"})),
     Row("GET", "/api/v1/auth/private_tokens/", 200, "results"),
     Row("GET", "/api/v1/dicts/image_types/", 200, "id name sides lights"),
-    Row("GET", "/api/v1/dicts/algorithms/", 200, "id version algorithm_family"),
-    Row("POST", f"{_COMPANY}/datasets/", 201, "id"),
+    Row("GET", "/api/v1/dicts/algorithms/", 200, "id version algorithm_family", _COLON),
+    Row("GET", "/api/v1/dicts/algorithms/", 200, "name", inside="algorithm_family"),
+    Row("POST", f"{_COMPANY}/datasets/", 201, "id", _json({"name": "n", "image_type_id": 1})),
+    Row("POST", f"{_COMPANY}/datasets/", 400, _ERRORS, _json({"name": ""})),
+    Row("POST", f"{_COMPANY}/datasets/", 415, _ERRORS, _body(b"name=n")),
     Row("GET", f"{_COMPANY}/datasets/", 200, "results"),
-    Row("PUT", f"{_COMPANY}/datasets/{{dataset_id}}/", 200, "id"),
+    Row("GET", f"{_COMPANY}/datasets/", 401, _ERRORS, _NO_TOKEN),
+    Row("GET", f"{_COMPANY}/datasets/", 401, _ERRORS, _NO_TOKEN, strict=True),
+    Row("PUT", _DATASET, 200, "id expire_metadata_after_days", _json(_RETENTION)),
+    Row("POST", _DATASET, 200, "id expire_images_after_days", _json(_RETENTION)),
+    Row("PUT", _DATASET, 400, _ERRORS, _json(_BAD_RETENTION)),
+    Row("DELETE", f"{_COMPANY}/datasets/", 405, _ERRORS),
     Row("GET", f"{_COMPANY}/applications/", 200, "results"),
-    Row("POST", _RUNS, 201, "id"),
-    Row("POST", _SUBJECTS, 201, "id"),
+    Row("GET", f"{_COMPANY}/applications/", 200, "id name tech_name", inside="results"),
+    Row("POST", _RUNS, 201, "id", _ATTACHED),
+    Row("POST", _RUNS, 400, _ERRORS, _json({})),
+    Row("POST", _SUBJECTS, 201, "id", _json({"name": "My subject name"})),
     Row("POST", _BATCHES, 201, "id"),
-    Row("POST", _IMAGES, 201, "id"),
-    Row("GET", f"{_IMAGES}{{image_id}}/results/", 200, "algorithm_version_id result"),
-    Row("GET", f"{_IMAGES}{{image_id}}/aux/", 200, "id aux_image_type results"),
-    Row("GET", f"{_IMAGES}{{image_id}}/smoothed_results/", 200),
-    Row("GET", f"{_SUBJECTS}{{subject_id}}/all_results/", 200),
-    Row("GET", "/images/{aux_id}.jpg", 200),
-    Row("POST", f"/service/pdf-generator/{_IMAGES[8:]}{{image_id}}/pdf/", 200),
+    Row("POST", _IMAGES, 201, "id", _json(_SELFIE)),
+    Row("POST", _IMAGES, 400, _ERRORS, _json(_SELFIE | {"b64data": "no"})),
+    Row("POST", _IMAGES, 413, _ERRORS, _json({"b64data": "A" * 3_000_000}), strict=True),
+    Row("GET", f"{_IMAGE}results/", 200, "algorithm_version_id result"),
+    Row("GET", f"{_IMAGE}aux/", 200, "id aux_image_type results"),
+    Row("GET", f"{_IMAGE}aux/", 200, "name", inside="aux_image_type"),
+    Row("GET", f"{_IMAGE}smoothed_results/", 200, "value algorithm_name algorithm_tech_name"),
+    Row("GET", f"{_SUBJECTS}{{subject_id}}/all_results/", 200, "algorithm_version_id batch_id"),
+    Row("GET", "/images/{file_id}.jpg", 200),
+    Row("GET", "/images/{file_id}.jpg", 401, _ERRORS, _NO_TOKEN),
+    Row("POST", _PDF, 200),
     Row("GET", "/api/swagger/", 200),
 ]
 

@@ -7,15 +7,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.compat.documented_surface import DOCUMENTS, NOT_SERVED_YET, Row
+from tests.compat.documented_surface import DOCUMENTS, Row
 from tests.compat.vista.cases import CASES
 from tests.compat.whales.making import manifest, settings_of
 from tests.compat.world import STOP_KEY, World, world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-SERVED = [name for name in DOCUMENTS if name not in NOT_SERVED_YET]
-ABSENT = "00000000-0000-7000-8000-000000000000"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -38,9 +35,10 @@ async def strict(
 
 def found(content: Any, inside: str) -> Any:
     """What lies at `a.b` in an answer; of a list the first."""
-    for name in filter(None, inside.split(".")):
-        content = content[name]
-    return content[0] if isinstance(content, list) else content
+    for name in (*filter(None, inside.split(".")), ""):
+        content = content[0] if isinstance(content, list) else content
+        content = content[name] if name else content
+    return content
 
 
 async def ask(row: Row, there: World) -> None:
@@ -63,13 +61,13 @@ async def ask(row: Row, there: World) -> None:
         assert name in answer.headers, (row.method, row.path, name)
 
 
-@pytest.mark.parametrize("name", SERVED)
+@pytest.mark.parametrize("name", DOCUMENTS)
 async def test_every_line_of_a_document(name: str, everything: World, strict: World) -> None:
     for row in DOCUMENTS[name]:
         await ask(row, strict if row.strict else everything)
 
 
-@pytest.mark.parametrize("name", SERVED)
+@pytest.mark.parametrize("name", DOCUMENTS)
 async def test_every_line_is_in_the_openapi_document(name: str, everything: World) -> None:
     paths = (await everything.live.client.get("/openapi.json")).json()["paths"]
     for row in DOCUMENTS[name]:
@@ -89,13 +87,3 @@ async def test_every_route_of_vista_is_in_the_openapi_document(everything: World
     for case in CASES:
         told = paths[f"/api{case.path}"][case.method.lower()]["responses"]
         assert str(case.status) in told, (case.method, case.path)
-
-
-@pytest.mark.parametrize("name", sorted(NOT_SERVED_YET))
-async def test_what_is_not_served_yet_is_so(name: str, everything: World) -> None:
-    """Fails as soon as it is: then its name leaves NOT_SERVED_YET."""
-    for row in DOCUMENTS[name]:
-        parameters = ("company_id", "dataset_id", "subject_id", "batch_id", "application_id")
-        names = dict.fromkeys((*parameters, "image_id", "aux_id"), ABSENT)
-        answer = await everything.send(row.method, row.path.format(**names))
-        assert answer.status_code == 404, (row.method, row.path)

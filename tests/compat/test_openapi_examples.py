@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from opsin.compat.haut.operations import EXAMPLE_DATASET, EXAMPLE_REFRESH, EXAMPLE_SUBJECT
 from opsin.compat.vista.examples import CLASS_ID
 from tests.compat.world import PICTURE, World
 
@@ -57,8 +58,17 @@ async def _send(
     if path.startswith("/api/analyses/"):  # each begins with one of its own
         names["analysis_id"] = (await _analysis(everything))["id"]
     text = json.dumps(form.get("example"))
-    text = text.replace(CLASS_ID, names["class_id"])
-    text = text.replace("https://example.com/a.jpg", everything.picture_url)
+    replaced = {
+        CLASS_ID: names["class_id"],
+        "https://example.com/a.jpg": everything.picture_url,
+        EXAMPLE_DATASET: names["dataset_id"],
+    }
+    if EXAMPLE_REFRESH in text:  # each works once
+        replaced[EXAMPLE_REFRESH] = await _refresh_token(everything)
+    if EXAMPLE_SUBJECT in text:
+        replaced[EXAMPLE_SUBJECT] = (await _subject(everything))["id"]
+    for given, own in replaced.items():
+        text = text.replace(given, own)
     query = {
         one["name"]: one["example"]
         for one in operation.get("parameters", ())
@@ -74,6 +84,20 @@ async def _send(
         request["headers"] = {"content-type": kind}
     signed = any("signature" in name for way in operation.get("security", ()) for name in way)
     return await everything.send(method.upper(), path.format(**names), signed=signed, **request)
+
+
+async def _refresh_token(everything: World) -> str:
+    body = {"username": everything.names["email"], "password": everything.names["password"]}
+    answer = await everything.send("POST", "/api/v1/login/", json=body)
+    token: str = answer.json()["refresh_token"]
+    return token
+
+
+async def _subject(everything: World) -> dict[str, Any]:
+    path = "/api/v1/companies/{company_id}/datasets/{dataset_id}/subjects/"
+    return await everything.made(
+        "POST", path.format(**everything.names), json={"name": "to be deleted"}
+    )
 
 
 async def _analysis(everything: World) -> dict[str, Any]:

@@ -9,8 +9,10 @@ from typing import Any
 import httpx
 
 from opsin.assembly import assemble
+from opsin.compat.haut.operations import EXAMPLE_USER
 from opsin.core.access import Principal
 from opsin.settings import Settings
+from tests.compat.haut.things import things as haut_things
 from tests.compat.pekat.bright_plugin import SOURCE
 from tests.compat.vista.pipelines import SECRET, documented
 from tests.conftest import LiveServer, serve
@@ -19,6 +21,8 @@ from tests.pictures import solid_png
 PICTURE = solid_png(40, 30)
 FLOW = json.dumps([{"operation": "judge_tone"}, {"operation": "heat_of_luma"}])
 STOP_KEY = "stop-it"
+HAUT = ("/api/v1/", "/service/pdf-generator/", "/images/")
+"""Below which somebody who has signed in asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ class World:
             headers["content-type"] = "application/json"
         if signed:
             headers |= documented(json.loads(content or b"{}"))
+        if path.startswith(HAUT) and "token" in self.names:
+            headers = {"Authorization": f"Bearer {self.names['token']}"} | headers
         if content is not None:
             request["content"] = content
         return await self.live.client.request(method, path, headers=headers, **request)
@@ -65,31 +71,31 @@ async def world(
     async with assemble(changed).running() as parts:
         access = parts.use_cases.access
         company = await access.ensure_company("local")
+        email, password = EXAMPLE_USER
+        await parts.use_cases.accounts.create(email, company="local", password=password)
         _, key = await access.create_key(Principal(company.id, "a test"), "a key")
     async with serve(changed, {"X-API-Key": key}, more_plugins=[SOURCE]) as live:
-        yield World(live, await _things(live, has_users=changed.auth == "dev"), picture_url)
+        names = await _things(live, has_users=changed.auth == "dev", calculates=changed.worker)
+        yield World(live, names, picture_url)
 
 
-async def _things(live: LiveServer, *, has_users: bool) -> dict[str, str]:
-    """One of each kind; users are for administrators."""
+async def _things(live: LiveServer, *, has_users: bool, calculates: bool) -> dict[str, str]:
+    """One of each kind; users are for administrators, results for servers with a worker."""
     bare = World(live, {})
     project = (
         await bare.made("POST", "/api/projects", json={"name": "p", "meta_group_id": "local"})
     )["id"]
-    images = [
-        (
-            await bare.made(
-                "POST",
-                f"/api/projects/{project}/images",
-                files={"file": ("a.png", PICTURE, "image/png")},
-            )
-        )["id"]
-        for _ in range(2)
-    ]
-    image = images[0]
+    # The project is a dataset with a subject, too, and the image is one of both APIs.
+    haut = await haut_things(live, project, EXAMPLE_USER, calculates=calculates)
+    image = haut["image_id"]
+    other = await bare.made(
+        "POST",
+        f"/api/projects/{project}/images",
+        files={"file": ("a.png", PICTURE, "image/png")},
+    )
     klass = (await bare.made("POST", f"/api/projects/{project}/classes", json={"name": "c"}))["id"]
     label = await bare.made(
-        "POST", f"/api/images/{images[1]}/classifications", json={"class_id": klass}
+        "POST", f"/api/images/{other['id']}/classifications", json={"class_id": klass}
     )
     comment = await bare.made("POST", f"/api/images/{image}/comments", json={"text": "t"})
     metadata = {"key": "camera", "value": 1}
@@ -104,9 +110,8 @@ async def _things(live: LiveServer, *, has_users: bool) -> dict[str, str]:
     if has_users:
         user = await bare.made("POST", "/api/users", json={"email": "first@example.com"})
     key = await bare.made("POST", "/api/api-keys", json={"name": "k"})
-    return {
+    return haut | {
         "project_id": project,
-        "image_id": image,
         "class_id": klass,
         "classification_id": label["id"],
         "comment_id": comment["id"],

@@ -8,7 +8,7 @@ import pytest
 from opsin.cli.exit_codes import ExitCode
 from opsin.compat.image_embed.answers import answer, error_answer
 from opsin.core.error_statuses import status_of
-from opsin.core.errors import OpsinError, Overloaded
+from opsin.core.errors import OpsinError, Overloaded, Throttled
 from opsin.settings import Settings
 from tests.cli.command import opsin
 from tests.conftest import serve
@@ -99,12 +99,12 @@ def subclasses(kind: type[OpsinError]) -> list[type[OpsinError]]:
 def test_every_error_has_its_status(kind: type[OpsinError]) -> None:
     error = kind.__new__(kind)
     OpsinError.__init__(error, "in words")
-    if isinstance(error, Overloaded):
+    if isinstance(error, Overloaded | Throttled):
         error.retry_after = 2.4
     told = error_answer(error)
     assert told.status_code == status_of(error)
     assert json.loads(bytes(told.body)) == {"detail": "in words"}
-    assert told.headers.get("retry-after") == ("3" if kind is Overloaded else None)
+    assert told.headers.get("retry-after") == ("3" if kind in (Overloaded, Throttled) else None)
 
 
 def test_numbers_that_are_none_are_null() -> None:

@@ -7,6 +7,7 @@ read from the application itself, so that one without an entry fails.
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -14,10 +15,14 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from sqlalchemy import update
 from starlette.routing import BaseRoute, Mount
 
 from opsin.app import create_app
+from opsin.compat.vista.callers import ADMINISTRATORS
+from opsin.core.use_cases import UseCases
 from opsin.settings import Settings
+from opsin.storage.tables import api_keys
 from tests.compat.vista.cases import (
     CASES,
     About,
@@ -60,6 +65,12 @@ WHO = {
     "user without the proxy's secret": Who("user", is_valid=False),
     "right key": Who("key"),
     "right user": Who("user"),
+    "session of a member": Who("key"),
+    "session that was ended": Who("key", is_valid=False),
+    "private token of a member": Who("key"),
+    "private token that has expired": Who("key", is_valid=False),
+    "member of a company that is linked to it": Who("key"),
+    "member of a company that it is linked to": Who("key", is_member=False),
     "right key, not signed": Who("key", signature=None),
     "right user, not signed": Who("user", signature=None),
     "right key, badly signed": Who("key", signature="bad"),
@@ -125,12 +136,46 @@ async def headers(any_vista: Vista) -> dict[str, dict[str, str]]:
         "user without the proxy's secret": user("member@example.org", "a guess"),
         "right key": right,
         "right user": member,
+        **await tokens_of_accounts(any_vista.parts.use_cases),
         "right key, not signed": right,
         "right user, not signed": member,
         "right key, badly signed": right,
         "signature only": {},
         "bad signature only": {},
     }
+
+
+async def tokens_of_accounts(use_cases: UseCases) -> dict[str, dict[str, str]]:
+    """What people show who have signed in, and their programs."""
+    accounts, companies = use_cases.accounts, use_cases.companies
+    for name in ("ours", "partners", "suppliers", ADMINISTRATORS):
+        await use_cases.access.ensure_company(name)
+        await accounts.create(f"at@{name}.example.org", company=name, password="correct horse")
+    await companies.link("partners", "ours")
+    await companies.link("partners", ADMINISTRATORS)  # which makes nobody an administrator
+    await companies.link("ours", "suppliers")
+
+    async def signed_in(company: str) -> str:
+        made = await use_cases.sessions.login(f"at@{company}.example.org", "correct horse")
+        return made.access_token
+
+    ended, session = await signed_in("ours"), await signed_in("ours")
+    await use_cases.sessions.logout(await use_cases.access.authenticate(ended))
+    caller = await use_cases.access.authenticate(session)
+    _, private = await use_cases.private_tokens.create(caller, "a script")
+    old, expired = await use_cases.private_tokens.create(caller, "an old script")
+    async with use_cases.database.write() as transaction:
+        over = update(api_keys).where(api_keys.c.id == old.id)
+        await transaction.connection.execute(over.values(expires_at=datetime.now(UTC)))
+    shown = {
+        "session of a member": session,
+        "session that was ended": ended,
+        "private token of a member": private,
+        "private token that has expired": expired,
+        "member of a company that is linked to it": await signed_in("partners"),
+        "member of a company that it is linked to": await signed_in("suppliers"),
+    }
+    return {name: {"Authorization": f"Bearer {text}"} for name, text in shown.items()}
 
 
 @pytest.mark.parametrize("name", WHO)

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from opsin.core.accounts import KNOWN_SECONDS
+from opsin.core.reach import KNOWN_SECONDS
 from tests.compat.vista.conftest import PROXY_SECRET, Vista
 from tests.compat.vista.documented_client import MLPipelineClient, run_ml_analysis
 from tests.compat.vista.pipelines import SECRET, documented

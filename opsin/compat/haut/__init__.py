@@ -1,0 +1,1 @@
+"""The Haut.AI API: companies' datasets of subjects, whose pictures are analysed as they come."""
