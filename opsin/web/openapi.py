@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from opsin.web.openapi_merge import merge_operations
 PAGE_DIR = Path(str(files("opsin.web") / "api_docs"))
 # To be served at /static/api-docs/, which is where the pages look for their scripts.
 _STATIC = "/static/api-docs"
+_DOCUMENT = "/openapi.json"
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data: blob:; "
@@ -59,7 +60,7 @@ class ApiDocuments:
 
     def routes(self) -> list[BaseRoute]:
         return [
-            Route("/openapi.json", self.document),
+            Route(_DOCUMENT, self.document),
             Route("/docs", self.swagger),
             Route("/redoc", self.redoc),
             Mount(_STATIC, StaticFiles(directory=PAGE_DIR)),
@@ -80,6 +81,23 @@ class ApiDocuments:
     @cached_property
     def _whole(self) -> dict[str, Any]:
         return whole_document(self._version, self._described)
+
+
+def one_api_routes(path: str, version: str, described: Described) -> list[BaseRoute]:
+    """A page at `path`, with and without a slash, that shows one API alone, and its document."""
+    where = f"{path}/openapi.json"
+
+    @cache
+    def whole() -> dict[str, Any]:
+        return whole_document(version, [described])
+
+    async def page(_request: Request) -> Response:
+        return _page("swagger.html", where)
+
+    async def document(_request: Request) -> Response:
+        return JSONResponse(whole(), headers={"Cache-Control": "no-cache"})
+
+    return [Route(where, document), Route(path, page), Route(f"{path}/", page)]
 
 
 def whole_document(version: str, described: Sequence[Described]) -> dict[str, Any]:
@@ -160,5 +178,7 @@ def _tag(title: str, tag: str) -> str:
     return title if tag in ("", title) else f"{title}: {tag}"
 
 
-def _page(name: str) -> Response:
-    return HTMLResponse((PAGE_DIR / name).read_text("utf-8"), headers=_HEADERS)
+def _page(name: str, document: str = _DOCUMENT) -> Response:
+    """The page, showing the document at this path."""
+    text = (PAGE_DIR / name).read_text("utf-8").replace(_DOCUMENT, document)
+    return HTMLResponse(text, headers=_HEADERS)

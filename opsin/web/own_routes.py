@@ -37,6 +37,7 @@ _ERRORS = {
     "409": "The file was sent already",
     "413": "Too many bytes",
     "416": "The file has no such part",
+    "504": "It took too long",
     "503": "Too much is waiting; `Retry-After` says when to come again",
 }
 
@@ -70,6 +71,13 @@ def describe() -> dict[str, Any]:
                     "A copy of an image that fits into so many pixels",
                     [_id("image_id"), *_SIDES, *_LINK],
                     _answers(thumbnail | unchanged, "403", "404", "503"),
+                )
+            },
+            "/images/{image_id}/report": {
+                "get": _operation(
+                    "A PDF of an image, its results and its subject's history",
+                    [_id("image_id"), *_LINK],
+                    _answers({"200": _file("The report")}, "403", "404", "503", "504"),
                 )
             },
             "/artifacts/{artifact_id}/content": {

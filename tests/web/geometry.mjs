@@ -8,6 +8,7 @@ const { compare, intersectionOverUnion } = await from("matching");
 const { colorTable, applyColorMap, classColor, COLOR_MAPS, readableOn } = await from("color_maps");
 const { Viewport } = await from("viewport");
 const { GridIndex } = await from("grid_index");
+const { placed, timeTicks, valueTicks } = await from("chart_scales");
 
 const QUESTIONS = {
   shapes: ({ data, width, height }) => data.map((one) => readShape(one, width, height)),
@@ -23,6 +24,9 @@ const QUESTIONS = {
     for (const [name, ...values] of steps) viewport[name](...values);
     return { ...viewport, seen: viewport.seen() };
   },
+  valueTicks: ({ sets }) => sets.map((values) => valueTicks(values)),
+  timeTicks: ({ spans }) => spans.map(([start, end]) => timeTicks(start, end)),
+  placed: ({ values }) => values.map((given) => placed(...given)),
   under: ({ boxes, x, y }) => new GridIndex(boxes, 400, 300).at(x, y),
 };
 

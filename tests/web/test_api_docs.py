@@ -47,7 +47,7 @@ async def test_the_document_is_whole(live: LiveServer) -> None:
 async def test_the_document_is_grouped_by_api(live: LiveServer) -> None:
     whole = (await live.client.get("/openapi.json")).json()
     groups = {group["name"]: group["tags"] for group in whole["x-tagGroups"]}
-    assert list(groups) == ["Opsin", "VISTA", "PEKAT VISION", "image_embed", "whales"]
+    assert list(groups) == [*("Opsin", "Haut.AI", "VISTA", "PEKAT VISION", "image_embed", "whales")]
     used = {tag for item in whole["paths"].values() for m in item for tag in item[m]["tags"]}
     assert used == {tag["name"] for tag in whole["tags"]}
     assert used == {tag for tags in groups.values() for tag in tags}
@@ -99,6 +99,22 @@ async def test_redoc_shows_every_api(live: LiveServer) -> None:
         for name in ("PEKAT VISION", "image_embed", "whales", "VISTA: callbacks"):
             await expect(page.get_by_role("menuitem").filter(has_text=name).first).to_be_visible()
         await expect(page.get_by_text("/analyze_raw_image").first).to_be_attached()
+
+
+async def test_an_api_with_a_page_of_its_own(live: LiveServer) -> None:
+    """Where its clients look for it; it shows nobody else's operations, and they can be tried."""
+    async with visit(live) as window:
+        page = window.page
+        await page.goto(f"{live.url}/api/swagger/")
+        await page.locator(".opblock-tag-section h3").first.wait_for()
+        tags = await page.locator(".opblock-tag-section h3").all_inner_texts()
+        assert len(tags) >= 7 and all("Haut.AI" in tag for tag in tags), tags
+        await page.get_by_role("heading", name="dictionaries").click()
+        operation = page.locator("[id$=get_api_v1_dicts_image_types]")
+        await operation.locator(".opblock-summary-control").click()
+        await operation.get_by_role("button", name="Execute").click()
+        answer = operation.locator(".live-responses-table .response-col_description pre").first
+        await expect(answer).to_contain_text('"tech_name": "selfie"')
 
 
 async def test_the_pages_are_closed_to_everything_else(live: LiveServer) -> None:

@@ -3,6 +3,7 @@
 import json
 import random
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -218,3 +219,34 @@ def test_the_smallest_box_under_a_place_comes_first() -> None:
     boxes = [[0, 0, 400, 300], [90, 90, 20, 20], [200, 200, 5, 5]]
     assert ask("under", boxes=boxes, x=100, y=100) == [1, 0]
     assert ask("under", boxes=boxes, x=300, y=10) == [0]
+
+
+# --- scales of charts -----------------------------------------------------------------------------
+
+
+def test_ticks_of_values_are_round_even_and_hold_every_value() -> None:
+    some = random.Random(4)
+    sets = [[some.uniform(-1, 1) * 10 ** some.uniform(-6, 9) for _ in range(5)] for _ in range(200)]
+    sets += [[3.0], [0.0], [-2.5, -2.5], [0.1, 0.2, 0.3], [15.8, 30.1], [99, 101]]
+    for values, ticks in zip(sets, ask("valueTicks", sets=sets), strict=True):
+        steps = [after - before for before, after in pairwise(ticks)]
+        near = 1e-6 * steps[0]  # far less than a pixel
+        assert ticks[0] <= min(values) + near and max(values) <= ticks[-1] + near, values
+        assert 2 <= len(ticks) <= 5
+        assert min(steps) > 0 and max(steps) == pytest.approx(min(steps), rel=1e-6)
+    assert ask("valueTicks", sets=[[15.8, 30.1]]) == [[15, 20, 25, 30, 35]]
+
+
+def test_ticks_of_days_go_from_the_first_to_the_last() -> None:
+    day = 86_400_000
+    spans = [[0, 0], [0, 3600_000], [0, 2 * day], [5 * day, 100 * day]]
+    one, hour, two, many = ask("timeTicks", spans=spans)
+    assert one == [0]
+    assert hour == [0, 3600_000]
+    assert two == [0, day, 2 * day]
+    assert many == [5 * day, 52.5 * day, 100 * day]
+
+
+def test_a_place_on_an_axis() -> None:
+    values = [[5, 0, 10, 100, 300], [0, 0, 10, 300, 100], [7, 7, 7, 0, 50]]
+    assert ask("placed", values=values) == [200, 300, 25]

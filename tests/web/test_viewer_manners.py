@@ -1,11 +1,13 @@
 """Whether everybody can use the pages: names, contrast and focus, on every page, light and dark."""
 
+from base64 import b64encode
+
 import pytest
 from playwright.async_api import expect
 
 from tests.conftest import LiveServer
 from tests.web.browser import visit
-from tests.web.seeing import begin, box, new_image, tell
+from tests.web.seeing import begin, box, new_image, picture, tell
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -68,6 +70,47 @@ _FOCUS = """() => {
 }"""
 
 
+async def study_of(live: LiveServer, dataset: str) -> str:
+    """An application attached to a dataset, and a subject with a long name; gives its id."""
+    (known,) = (await live.data("{ applications { id } }"))["applications"][:1]
+    await live.data(
+        "mutation($i: AttachApplicationInput!) { attachApplication(input: $i) { id } }",
+        i={"applicationId": known["id"], "datasetId": dataset},
+    )
+    made = await live.data(
+        "mutation($i: CreateSubjectInput!) { createSubject(input: $i) { id } }",
+        i={"datasetId": dataset, "name": "averylongname" * 20, "sex": "female"},
+    )
+    subject: str = made["createSubject"]["id"]
+    return subject
+
+
+async def measured_image(live: LiveServer, dataset: str, subject: str) -> str:
+    """Its picture, with measures of two areas that were told from elsewhere."""
+    made = await live.data(
+        "mutation($i: ImportImageInput!) { importImage(input: $i) { id } }",
+        i={
+            "datasetId": dataset,
+            "subjectId": subject,
+            "base64": b64encode(picture()).decode(),
+            "filename": "measured.png",
+        },
+    )
+    image: str = made["importImage"]["id"]
+    for model in ("redness", "shine"):
+        metrics = [
+            {
+                "annotationType": "metric",
+                "className": model,
+                "data": {"name": f"{area}.{metric}", "value": 0.2, "unit": "share", "score": 40.0},
+            }
+            for area in ("face", "a_long_name_of_an_area")
+            for metric in ("main_of_it", "another_with_a_longer_name", "and_one_more_of_them")
+        ]
+        await tell(live, await begin(live, image, model=model), [*metrics, box([20, 20, 50, 50])])
+    return image
+
+
 async def pages_of(live: LiveServer) -> list[str]:
     """Every page, with something on it."""
     name = "a very long name of a picture " * 4 + ".png"
@@ -92,10 +135,15 @@ async def pages_of(live: LiveServer) -> list[str]:
         "mutation($i: SoftDeleteImageInput!) { softDeleteImage(input: $i) { id } }",
         i={"imageId": deleted, "reason": "taken by mistake"},
     )
+    subject = await study_of(live, dataset)
     return [
         "",
         f"#/datasets/{dataset}",
         f"#/datasets/{dataset}/about",
+        f"#/datasets/{dataset}/subjects",
+        f"#/datasets/{dataset}/applications",
+        f"#/subjects/{subject}",
+        f"#/images/{await measured_image(live, dataset, subject)}",
         f"#/images/{image}",
         f"#/images/{deleted}",
         f"#/images/{image}/compare",

@@ -6,7 +6,7 @@ Neither medical nor anybody's product: each number is what its explanation says,
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from opsin import LoadContext, Operation, Params, Runner, Target, hookimpl
+from opsin import Application, LoadContext, Operation, Params, Runner, Step, Target, hookimpl
 from opsin.plugins.skin.results import FaceAreas, SkinMeasures
 
 
@@ -14,7 +14,7 @@ class FindFaceAreas(Operation[Params, FaceAreas]):
     """Where the areas of the face are, from the finder's five landmarks."""
 
     name = "face_areas"
-    version = "1"
+    version = "2"
     description = "Finds the landmarks and areas of the prominent face, and its skin."
     result = FaceAreas
     targets = (Target.PROMINENT_FACE,)
@@ -232,3 +232,17 @@ MEASURES: tuple[type[MeasureSkin], ...] = (
 @hookimpl
 def opsin_operations() -> Iterable[Operation[Any, Any]]:
     return [FindFaceAreas(), *(measure() for measure in MEASURES)]
+
+
+@hookimpl
+def opsin_applications() -> Iterable[Application]:
+    areas = FindFaceAreas.name
+    measures = (Step(one.name, one.name, requires=(areas,)) for one in MEASURES)
+    return [
+        Application(
+            name="face_skin",
+            title="Face and skin",
+            description="The areas of the face and every measure of its skin.",
+            steps=(Step(areas, areas), *measures),
+        )
+    ]

@@ -1,10 +1,17 @@
 """What the operations on skin answer: areas with metrics, shapes, an explanation and a source."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr
 
-from opsin import Annotation, Result
+from opsin import Annotation, ProducedArtifact, Result
+
+ALIGNED_FACE_FILE = "aligned_face.jpg"
+
+
+def area_file(area: str) -> str:
+    """What the picture of an area other than `face` is called."""
+    return f"{area}.jpg"
 
 
 class SkinMetric(BaseModel):
@@ -111,8 +118,22 @@ class FaceArea(BaseModel):
     skin_share: float = Field(description="share of it, 0 to 1, that is visible skin")
 
 
+class AlignedFace(BaseModel):
+    """The square picture of the face with its eyes level, and where its pixels come from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    size: int = Field(description="pixels along each side")
+    matrix: tuple[float, ...] = Field(
+        min_length=6,
+        max_length=6,
+        description="a, b, c, d, e, f: pixel (x, y) of the picture lies at "
+        "(a x + b y + c, d x + e y + f) in the square; a turn, one scale and a shift",
+    )
+
+
 class FaceAreas(Result):
-    """Landmarks and areas of the face, and how it is turned."""
+    """Landmarks and areas of the face, how it is turned, and pictures of them as files."""
 
     landmarks: tuple[FaceLandmark, ...]
     areas: tuple[FaceArea, ...]
@@ -125,8 +146,20 @@ class FaceAreas(Result):
     )
     is_frontal: bool = Field(description="whether `nose_offset` is at most 0.2")
     is_whole: bool = Field(description="whether every area lies inside the picture")
+    aligned: AlignedFace = Field(description="the square that `aligned_face.jpg` shows")
 
     annotation_types = ("keypoint", "segmentation")
+
+    _files: tuple[ProducedArtifact, ...] = PrivateAttr(default=())
+
+    def with_files(self, files: Iterable[ProducedArtifact]) -> "FaceAreas":
+        """This result with pictures of the face and its areas, which are no part of its JSON."""
+        copy = self.model_copy()
+        copy._files = tuple(files)
+        return copy
+
+    def artifacts(self) -> Sequence[ProducedArtifact]:
+        return self._files
 
     def annotations(self) -> Sequence[Annotation]:
         points: list[JsonValue] = [

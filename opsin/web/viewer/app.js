@@ -6,6 +6,7 @@ import { VIEWER } from "./server/documents.js";
 import { announcerElements, say } from "./parts/announcer.js";
 import { fill, iconButton, make } from "./parts/element.js";
 import { restoreTheme, toggleTheme } from "./parts/theme.js";
+import { applicationsPage } from "./pages/applications.js";
 import { comparePage } from "./pages/compare.js";
 import { datasetPage } from "./pages/dataset.js";
 import { datasetAboutPage } from "./pages/dataset_about.js";
@@ -14,6 +15,8 @@ import { imagePage } from "./pages/image.js";
 import { keysPage } from "./pages/keys.js";
 import { operationsPage } from "./pages/operations.js";
 import { signInPage } from "./pages/sign_in.js";
+import { subjectPage } from "./pages/subject.js";
+import { subjectsPage } from "./pages/subjects.js";
 
 /**
  * @typedef {object} Page
@@ -29,6 +32,9 @@ const PAGES = [
   [/^\/?$/, "datasets", datasetsPage],
   [/^\/datasets\/([\w-]+)$/, "datasets", datasetPage],
   [/^\/datasets\/([\w-]+)\/about$/, "datasets", datasetAboutPage],
+  [/^\/datasets\/([\w-]+)\/applications$/, "datasets", applicationsPage],
+  [/^\/datasets\/([\w-]+)\/subjects$/, "datasets", subjectsPage],
+  [/^\/subjects\/([\w-]+)$/, "datasets", subjectPage],
   [/^\/images\/([\w-]+)$/, "datasets", imagePage],
   [/^\/images\/([\w-]+)\/compare$/, "datasets", comparePage],
   [/^\/operations$/, "operations", operationsPage],

@@ -6,6 +6,7 @@ from opsin.plugins.skin.geometry import AREAS, LANDMARKS
 from opsin.plugins.skin.results import FaceArea, FaceAreas, FaceLandmark, SkinShape
 from opsin.plugins.skin.runner.face import Face
 from opsin.plugins.skin.runner.filters import dilated, eroded
+from opsin.plugins.skin.runner.pictures import alignment
 
 SCALE = 64
 """Pixels between the eyes: outlines are no finer than a millimetre."""
@@ -50,4 +51,5 @@ def find_areas(face: Face, landmarks: tuple[tuple[float, float], ...]) -> FaceAr
         nose_offset=round(offset, 4),
         is_frontal=abs(offset) <= FRONTAL,
         is_whole=all(area.visible_share >= WHOLE for area in areas),
+        aligned=alignment(face.frame),
     )

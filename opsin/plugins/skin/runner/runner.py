@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import TypeAlias
 
 from opsin import Item, OperationFailed, Params, Runner
 from opsin.plugins.skin.results import FaceAreas, SkinMeasures
@@ -16,6 +17,7 @@ from opsin.plugins.skin.runner.colour import (
 from opsin.plugins.skin.runner.eyes import measure_eye_area
 from opsin.plugins.skin.runner.face import NO_LANDMARKS, SMALLEST_EYE_DISTANCE, Face
 from opsin.plugins.skin.runner.measures import Measure
+from opsin.plugins.skin.runner.pictures import face_files
 from opsin.plugins.skin.runner.pores import measure_pores
 from opsin.plugins.skin.runner.quality import measure_quality
 from opsin.plugins.skin.runner.ridges import measure_lines, measure_wrinkles
@@ -66,15 +68,23 @@ class SkinRunner(Runner[Params, SkinMeasures]):
 
 
 class FaceAreasRunner(Runner[Params, FaceAreas]):
-    """Landmarks and areas of the prominent face."""
+    """Landmarks and areas of the prominent face, and pictures of them."""
 
     max_batch = 64
     uses_device = False
 
-    def prepare(self, item: Item[Params]) -> FaceAreas:
+    def prepare(self, item: Item[Params]) -> "Found":
         if item.region is None:
             raise OperationFailed(NO_LANDMARKS)
-        return find_areas(Face.of(item), item.region.landmarks)
+        face = Face.of(item)
+        return face, find_areas(face, item.region.landmarks)
 
-    def run(self, batch: Sequence[FaceAreas]) -> Sequence[FaceAreas]:
+    def run(self, batch: Sequence["Found"]) -> Sequence["Found"]:
         return batch
+
+    def encode(self, output: "Found") -> FaceAreas:
+        face, areas = output
+        return areas.with_files(face_files(face, areas))
+
+
+Found: TypeAlias = tuple[Face, FaceAreas]

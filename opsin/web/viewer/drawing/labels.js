@@ -13,7 +13,9 @@ const GAP = 1;
 export function paintLabels(context, viewport, groups) {
   context.font = "600 12px system-ui, sans-serif";
   context.textBaseline = "middle";
-  const all = [...groups].flatMap(([color, group]) => group.map((finding) => ({ color, finding })));
+  // What a measure found has one name, which its table tells.
+  const named = (group) => group.filter(({ layer }) => !layer.measures);
+  const all = [...groups].flatMap(([color, group]) => named(group).map((finding) => ({ color, finding })));
   const sure = ({ finding }) => finding.annotation.confidence ?? 1;
   all.sort((a, b) => sure(b) - sure(a));
   /** @type {number[][]} left, top, right, bottom */

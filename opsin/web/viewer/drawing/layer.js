@@ -26,6 +26,8 @@ export class Layer {
   /** Those that pass the filter. @type {Finding[]} */
   passing = [];
   visible = true;
+  /** Whether somebody has chosen to show or to hide it. */
+  chosen = false;
   /** Whether what it found has been asked for. */
   read = true;
   /** How many there are on the server, of which not all may be here yet. */
@@ -34,6 +36,8 @@ export class Layer {
   cursor = null;
   /** What its operation has written so far. @type {string | null} */
   text = null;
+  /** Whether it measures areas: metrics named `area.metric`, which are read in a table of their own. */
+  measures = false;
   #index = null;
 
   /**
@@ -57,11 +61,13 @@ export class Layer {
     for (const annotation of annotations) {
       const shape = readShape(annotation.data, width, height);
       this.findings.push({ annotation, shape, layer: this, number: this.findings.length });
+      this.measures ||= annotation.annotationType === "metric" && /^\w+\.\w+$/.test(annotation.data.name);
     }
   }
 
   clear() {
     this.findings = [];
+    this.measures = false;
   }
 
   /** @param {Filter} filter */

@@ -59,9 +59,19 @@ export class Scene extends EventTarget {
   }
 
   more(layer, annotations, total) {
+    const before = layer.measures;
     layer.take(annotations);
+    if (!before) this.#showOne(layer);
     layer.total = total;
     layer.filter(this.filter);
+  }
+
+  /** The places of several measures over each other show none of them: at first, one of a run's is shown. */
+  #showOne(layer) {
+    const together = this.layers.filter((one) => one === layer || (one.analysis.run && one.analysis.run.id === layer.analysis.run?.id));
+    const [first] = together.filter((one) => one.measures);
+    if (!first) return;
+    for (const one of together) if (one !== first && !one.chosen) one.visible = false;
   }
 
   /** Applies what was changed in `filter`. */

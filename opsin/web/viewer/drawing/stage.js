@@ -91,6 +91,7 @@ export class Stage {
     if (!image.orientationApplied) picture.style.setProperty("image-orientation", "none");
     picture.style.setProperty("width", `${image.width}px`);
     picture.style.setProperty("height", `${image.height}px`);
+    if (image.fileDeleted) return picture; // what was found in it is drawn on an empty ground
     // What a browser cannot show, such as TIFF, it shows as the server's smaller copy.
     picture.addEventListener("error", () => {
       picture.addEventListener("error", () => this.element.append(make("p", { class: "stage-failure", role: "status" }, "This picture cannot be shown. What was found in it is drawn all the same.")), { once: true });

@@ -4,6 +4,7 @@ import { ask } from "../server/graphql.js";
 import { DATASET, FOLLOW, FOLLOW_IMAGES, TILE_OF_IMAGE } from "../server/documents.js";
 import { Following } from "../server/following.js";
 import { notify } from "../parts/announcer.js";
+import { datasetHead } from "../parts/dataset_tabs.js";
 import { fill, icon, make } from "../parts/element.js";
 import { exportMenu } from "../parts/export_menu.js";
 import { imageFilters } from "../parts/image_filters.js";
@@ -109,14 +110,7 @@ export async function datasetPage(id, query) {
 
   const chooser = make("input", { type: "file", accept: "image/*", multiple: true, hidden: true, onchange: () => { uploads.add(chooser.files); chooser.value = ""; } });
   const element = make("div", { class: "page fixed" },
-    make("header", { class: "page-head" },
-      make("div", {},
-        make("nav", { class: "crumbs", "aria-label": "Path" }, make("a", { href: "#/" }, "Datasets")),
-        make("h1", {}, dataset.name),
-        dataset.description && make("p", { class: "muted" }, dataset.description)),
-      make("div", { class: "page-tools" },
-        make("a", { class: "button", href: `#/datasets/${id}/about` }, icon("tag"), "Classes and details"), exportMenu(dataset),
-        make("button", { type: "button", class: "button primary", onclick: () => chooser.click() }, icon("upload"), "Upload"), chooser)),
+    datasetHead(dataset, "", [exportMenu(dataset), make("button", { type: "button", class: "button primary", onclick: () => chooser.click() }, icon("upload"), "Upload"), chooser]),
     make("div", { class: "filters", role: "search" }, filterLine, words, tally, live),
     uploads.element,
     fill(scroller, grid.element, empty));

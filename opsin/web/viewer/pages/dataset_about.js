@@ -3,6 +3,7 @@
 import { ask } from "../server/graphql.js";
 import { ABOUT_DATASET, CREATE_CLASS, DELETE_CLASS, UPDATE_CLASS } from "../server/documents.js";
 import { reportFailure, say } from "../parts/announcer.js";
+import { datasetHead } from "../parts/dataset_tabs.js";
 import { confirm, openDialog } from "../parts/dialog.js";
 import { fill, icon, make } from "../parts/element.js";
 import { metadataEditor } from "../parts/metadata_editor.js";
@@ -11,19 +12,17 @@ import { counted, plain, time } from "../parts/wording.js";
 export async function datasetAboutPage(id) {
   const { dataset } = await ask(ABOUT_DATASET, { id });
   if (!dataset) throw new Error("There is no such dataset, or it belongs to another company.");
-  const element = make("div", { class: "page narrow" },
-    make("header", { class: "page-head" }, make("div", {},
-      make("nav", { class: "crumbs", "aria-label": "Path" }, make("a", { href: "#/" }, "Datasets"), make("span", { "aria-hidden": "true" }, "/"), make("a", { href: `#/datasets/${id}` }, dataset.name)),
-      make("h1", {}, "Classes and details"),
-      make("p", { class: "muted" }, [dataset.description, counted(dataset.images.totalCount, "image"), `made ${time(dataset.createdAt)}`].filter(Boolean).join(" · ")))),
+  const element = make("div", { class: "page medium" },
+    datasetHead(dataset, "/about"),
     part("Classes", "What its images can be classified as; the first nine have the keys 1 to 9 on an image’s page.", classes(id, dataset.classes.nodes)),
+    part("Details", "", make("dl", { class: "facts" }, [["Images", counted(dataset.images.totalCount, "image")], ["Made", time(dataset.createdAt)], ["Id", make("code", {}, id)]].map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))))),
     part("Metadata", "Named values that programs and people keep with the dataset.", metadataEditor({ datasetId: id }, dataset.metadata)),
     part("Deleted and restored", "Newest first.", deletions(id, dataset.deletions)));
   return { title: `${dataset.name}: classes and details`, element };
 }
 
 const part = (title, about, content) =>
-  make("section", { class: "card-section" }, make("h2", {}, title), make("p", { class: "hint" }, about), content);
+  make("section", { class: "card-section" }, make("h2", {}, title), about && make("p", { class: "hint" }, about), content);
 
 function classes(datasetId, known) {
   const rows = make("ul", { class: "class-list" });

@@ -1,6 +1,7 @@
 /** All datasets, with a glance into each. */
 
 import { ask, ownAddress } from "../server/graphql.js";
+import { IMAGE_TYPES } from "../server/application_documents.js";
 import { CREATE_DATASET, DATASETS } from "../server/documents.js";
 import { reportFailure } from "../parts/announcer.js";
 import { openDialog } from "../parts/dialog.js";
@@ -58,30 +59,32 @@ export async function datasetsPage() {
       make("h1", {}, "Datasets"),
       make("div", { class: "page-tools" },
         make("div", { class: "search" }, icon("search"), search),
-        make("button", { type: "button", class: "button primary", onclick: create }, icon("plus"), "New dataset"))),
+        make("button", { type: "button", class: "button primary", onclick: () => reportFailure(create()) }, icon("plus"), "New dataset"))),
     cards, make("div", { class: "more" }, more, tally));
   return { title: "Datasets", element, leave: () => clearTimeout(timer) };
 }
 
 function card({ id, name, description, createdAt, images }) {
-  const pictures = images.nodes.map((image) => make("img", { src: ownAddress(image.thumbnailUrl), alt: "", loading: "lazy", decoding: "async" }));
+  const pictures = images.nodes.filter((image) => !image.fileDeleted).map((image) => make("img", { src: ownAddress(image.thumbnailUrl), alt: "", loading: "lazy", decoding: "async" }));
   return make("li", {},
     make("a", { class: "card", href: `#/datasets/${id}` },
-      make("div", { class: `glance of-${pictures.length}`, "aria-hidden": "true" }, pictures.length ? pictures : make("span", { class: "muted" }, "No images yet")),
+      make("div", { class: `glance of-${pictures.length}`, "aria-hidden": "true" }, pictures.length ? pictures : make("span", { class: "muted" }, images.totalCount ? "Files deleted" : "No images yet")),
       make("div", { class: "card-text" },
         make("strong", {}, name),
         description && make("span", { class: "muted" }, description),
         make("span", { class: "muted" }, `${counted(images.totalCount, "image")} · made ${ago(createdAt)}`))));
 }
 
-function create() {
+async function create() {
+  const { imageTypes } = await ask(IMAGE_TYPES);
+  const type = make("select", { id: "dataset-type" }, make("option", { value: "" }, "Any"), imageTypes.map((one) => make("option", { value: one.name }, one.title)));
   const name = make("input", { id: "dataset-name", required: true, maxlength: 255 });
   const description = make("input", { id: "dataset-description" });
   const failure = make("p", { class: "analysis-error", role: "alert" });
   const submit = async (event) => {
     event.preventDefault();
     try {
-      const { createDataset } = await ask(CREATE_DATASET, { input: { name: name.value, description: description.value } });
+      const { createDataset } = await ask(CREATE_DATASET, { input: { name: name.value, description: description.value, imageType: type.value || null } });
       close();
       location.hash = `#/datasets/${createDataset.id}`;
     } catch (error) {
@@ -91,6 +94,7 @@ function create() {
   const close = openDialog("New dataset", [make("form", { onsubmit: submit },
     make("div", { class: "field" }, make("label", { for: "dataset-name" }, "Name"), name),
     make("div", { class: "field" }, make("label", { for: "dataset-description" }, "Description"), description),
+    make("div", { class: "field" }, make("label", { for: "dataset-type" }, "Kind of pictures"), type),
     failure,
     make("div", { class: "dialog-actions" }, make("button", { type: "submit", class: "button primary" }, "Make it")))]);
   name.focus();

@@ -2,7 +2,7 @@
 
 import { Scene } from "../drawing/scene.js";
 import { Stage } from "../drawing/stage.js";
-import { ask } from "../server/graphql.js";
+import { ask, ownAddress } from "../server/graphql.js";
 import { IMAGE, OPERATIONS } from "../server/documents.js";
 import { LiveImage } from "../parts/live_image.js";
 import { analysesPanel } from "../parts/analyses_panel.js";
@@ -16,6 +16,7 @@ import { fill, icon, iconButton, make } from "../parts/element.js";
 import { exportMenu } from "../parts/export_menu.js";
 import { filterPanel } from "../parts/filter_panel.js";
 import { findingsPanel } from "../parts/findings_panel.js";
+import { measuresPanel } from "../parts/measures.js";
 import { metadataEditor } from "../parts/metadata_editor.js";
 import { neighbours } from "../parts/neighbours.js";
 import { readings } from "../parts/readings.js";
@@ -23,7 +24,7 @@ import { runPanel } from "../parts/run_panel.js";
 import { section } from "../parts/section.js";
 import { similarPanel } from "../parts/similar_panel.js";
 import { stageTools } from "../parts/stage_tools.js";
-import { count, percent, plain } from "../parts/wording.js";
+import { count, percent, plain, time, titled } from "../parts/wording.js";
 
 /** @param {string} id @param {URLSearchParams} _query @param {() => void} again makes the page anew */
 export async function imagePage(id, _query, again) {
@@ -51,6 +52,7 @@ export async function imagePage(id, _query, again) {
     if (scene.selected) say(findingText(scene.selected));
   });
 
+  const about = [image.side && titled(image.side), image.light && `${plain(image.light)} light`, image.takenAt && (image.subject || image.takenAt !== image.createdAt) && `taken ${time(image.takenAt)}`].filter(Boolean).join(" · ");
   const toDataset = () => { location.hash = `#/datasets/${image.dataset.id}`; };
   const operations = ask(OPERATIONS).then((answer) => answer.operations);
   const classes = classKeys(image, () => to("next"));
@@ -59,11 +61,14 @@ export async function imagePage(id, _query, again) {
   const said = comments(image);
   const similar = make("div", {});
   operations.then((known) => fill(similar, similarPanel(image, known, scene) ?? make("p", { class: "hint" }, "No operation that makes images comparable is available here."))).catch(() => {});
-  const banner = image.deletion && deletionBanner(image, { onRestored: () => again(), onGone: toDataset });
+  const banner = image.fileDeleted && !image.deletion ? make("div", { class: "banner" }, make("p", {}, "The file of this picture has been deleted, as its dataset wants it or by hand. What was found in it stays.")) : image.deletion && deletionBanner(image, { onRestored: () => again(), onGone: toDataset });
 
+  const measures = section("Measures", []);
+  measuresPanel(scene, live, measures);
   const stageFrame = make("section", { class: "stage-frame", "aria-label": "Picture" }, stage.element, stageTools(stage), live.badge);
   const panel = make("aside", { class: "panel", "aria-label": "Results" },
     labelled && classesSection,
+    measures,
     section("Analyses", analysesPanel(scene, live)),
     section("Run an operation", runPanel(id, operations), { open: false }),
     !labelled && classesSection,
@@ -78,9 +83,10 @@ export async function imagePage(id, _query, again) {
   const element = make("div", { class: "page fixed image-page" },
     make("header", { class: "page-head compact" },
       make("div", {},
-        make("nav", { class: "crumbs", "aria-label": "Path" }, make("a", { href: "#/" }, "Datasets"), make("span", { "aria-hidden": "true" }, "/"), make("a", { href: `#/datasets/${image.dataset.id}` }, image.dataset.name)),
-        make("h1", {}, image.filename)),
-      make("div", { class: "page-tools" }, step.previous, step.next, compare, exportMenu(image))),
+        make("nav", { class: "crumbs", "aria-label": "Path" }, make("a", { href: "#/" }, "Datasets"), make("span", { "aria-hidden": "true" }, "/"), make("a", { href: `#/datasets/${image.dataset.id}` }, image.dataset.name),
+          image.subject && [make("span", { "aria-hidden": "true" }, "/"), make("a", { href: `#/subjects/${image.subject.id}` }, image.subject.name || "(no name)")]),
+        make("h1", {}, image.filename), about && make("p", { class: "muted" }, about)),
+      make("div", { class: "page-tools" }, step.previous, step.next, image.reportUrl && make("a", { class: "button", href: ownAddress(image.reportUrl), target: "_blank", rel: "noopener" }, icon("report"), "Report"), compare, exportMenu(image))),
     banner,
     make("div", { class: "image-work" }, stageFrame, panel));
   const keys = (event) => {

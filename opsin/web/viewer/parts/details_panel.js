@@ -1,7 +1,7 @@
 /** What is known of an image itself: size, file, origin. */
 
 import { make } from "./element.js";
-import { bytes, time } from "./wording.js";
+import { bytes, time, titled } from "./wording.js";
 
 /** @param {any} image */
 export function detailsPanel(image) {
@@ -11,8 +11,13 @@ export function detailsPanel(image) {
     image.frames > 1 && ["Frames", `${image.frames}; the first is analysed`],
     ["Taken in", time(image.createdAt)],
     image.uploadedBy && ["By", image.uploadedBy],
-    image.subject && ["Subject", image.subject.name],
-    image.batch && ["Batch", image.batch.name],
+    image.subject && ["Subject", make("a", { href: `#/subjects/${image.subject.id}` }, image.subject.name || "(no name)")],
+    image.batch && ["Batch", image.batch.name || time(image.batch.takenAt) || make("code", {}, image.batch.id)],
+    image.side && ["Side", titled(image.side)],
+    image.light && ["Light", titled(image.light)],
+    image.takenAt && ["Taken", time(image.takenAt)],
+    image.resultsDeletedAt && ["Results", `deleted ${time(image.resultsDeletedAt)}`],
+    ...image.runs.map(({ run, completedAt }) => [run.application?.title ?? "An application", completedAt ? `finished ${time(completedAt)}` : "is working on it"]),
     ["Id", make("code", {}, image.id)],
   ].filter(Boolean);
   return [

@@ -27,6 +27,14 @@ function assign(element, name, value) {
   else element.setAttribute(name, String(value));
 }
 
+/** The same for what is drawn as SVG. @returns {any} the element */
+export function drawn(tag, attributes = {}, ...children) {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) assign(element, name, value);
+  element.append(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
 /** @param {Node} parent @param {...any} children */
 export function fill(parent, ...children) {
   parent.replaceChildren(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
@@ -50,20 +58,13 @@ const PATHS = {
   help: "M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12ZM6.2 6.3a1.8 1.8 0 1 1 2.6 1.6c-.6.3-.8.6-.8 1.2M8 11.3v.1",
   filter: "M2 3.5h12M4.5 8h7M7 12.5h2",
   tag: "M2.5 2.5h5l6 6-5 5-6-6ZM5.4 5.5v-.1",
+  edit: "M3 13l.7-3L10.8 2.9a1.4 1.4 0 0 1 2.3 2.3L6 12.3 3 13Z",
+  report: "M4 1.8h5.5L12.5 5v9.2H4ZM9.2 2v3.2h3.2M6 8.5h4.5M6 11h4.5",
   trash: "M3 4.5h10M6.5 4V2.7h3V4M4.3 4.5l.6 8.8h6.2l.6-8.8",
 };
 
 /** A picture for a button; hidden from screen readers, which hear the button's label. */
-export function icon(name) {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("viewBox", "0 0 16 16");
-  svg.setAttribute("class", "icon");
-  svg.setAttribute("aria-hidden", "true");
-  const path = document.createElementNS(SVG, "path");
-  path.setAttribute("d", PATHS[name]);
-  svg.append(path);
-  return svg;
-}
+export const icon = (name) => drawn("svg", { viewBox: "0 0 16 16", class: "icon", "aria-hidden": "true" }, drawn("path", { d: PATHS[name] }));
 
 /** A button that shows only an icon. @param {string} label for screen readers and the tooltip */
 export const iconButton = (name, label, onclick, more = {}) =>

@@ -6,12 +6,13 @@ import { counted, plain } from "./wording.js";
 
 /** @param {any} image @returns {HTMLElement} whose picture is loaded by the grid */
 export function imageTile(image) {
-  const { id, filename, width, height, thumbnailUrl, analyses, classifications, deletion, similarity } = image;
+  const { id, filename, width, height, thumbnailUrl, analyses, classifications, deletion, fileDeleted, similarity } = image;
   const states = analyses.nodes.map(({ status }) => status);
   const words = states.length ? [...new Set(states)].map((status) => `${states.filter((one) => one === status).length} ${plain(status)}`).join(", ") : "not analysed";
   const classes = [...new Set(classifications.nodes.map((one) => one.imageClass.name))];
-  const picture = make("img", { dataset: { src: ownAddress(thumbnailUrl) }, alt: "", decoding: "async", draggable: "false" });
-  picture.addEventListener("error", () => picture.replaceWith(make("span", { class: "no-picture" }, "cannot be shown")), { once: true });
+  const gone = (words) => make("span", { class: "no-picture" }, words);
+  const picture = fileDeleted ? gone("file deleted") : make("img", { dataset: { src: ownAddress(thumbnailUrl) }, alt: "", decoding: "async", draggable: "false" });
+  picture.addEventListener("error", () => picture.replaceWith(gone("cannot be shown")), { once: true });
   return make("a", { class: deletion ? "tile deleted" : "tile", href: `#/images/${id}` },
     make("span", { class: "tile-picture" }, picture),
     make("span", { class: "tile-text" },

@@ -63,6 +63,7 @@ export class LiveImage {
   /** Shows or hides an analysis; what it found is read with the first showing. */
   async show(layer, visible) {
     layer.visible = visible;
+    layer.chosen = true;
     this.scene.changed();
     if (!visible || layer.read) return;
     layer.read = true;

@@ -13,7 +13,7 @@ const SHOWN = 200; // readings of one analysis
 export function readings(scene) {
   const element = make("div", { class: "readings" });
   function render() {
-    const groups = scene.visibleLayers.map(ofLayer).filter(Boolean);
+    const groups = scene.visibleLayers.filter((layer) => !layer.measures).map(ofLayer).filter(Boolean);
     fill(element, groups.length ? groups : make("p", { class: "hint" }, "No scores, captions or metrics."));
   }
   scene.addEventListener("settle", render);

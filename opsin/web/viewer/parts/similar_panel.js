@@ -54,6 +54,6 @@ function missing(error, operation) {
 function match({ image, similarity, distance }) {
   const like = similarity === undefined ? `${distance} of 64 bits differ` : `similarity ${similarity.toFixed(3)}`;
   return make("li", {}, make("a", { href: `#/images/${image.id}`, title: `${image.filename}, ${like}` },
-    make("img", { src: ownAddress(image.thumbnailUrl), alt: image.filename, loading: "lazy", decoding: "async" }),
+    image.fileDeleted ? make("span", { class: "no-picture" }, "file deleted") : make("img", { src: ownAddress(image.thumbnailUrl), alt: image.filename, loading: "lazy", decoding: "async" }),
     make("span", { class: "muted number" }, similarity === undefined ? String(distance) : similarity.toFixed(2))));
 }

@@ -19,9 +19,10 @@ export class Uploads {
   /**
    * @param {string} datasetId
    * @param {(image: any) => void} onStored told of each image
+   * @param {Record<string, string>} [more] what else the server is told of each, such as its subject
    */
-  constructor(datasetId, onStored) {
-    this.datasetId = datasetId;
+  constructor(datasetId, onStored, more = {}) {
+    this.input = { datasetId, ...more };
     this.onStored = onStored;
     this.summary = make("strong", {});
     this.bar = make("progress", { max: 1, value: 0, "aria-label": "All uploads" });
@@ -68,7 +69,7 @@ export class Uploads {
     const { signal } = this.#cancel;
     this.#running += 1;
     try {
-      const data = await upload(UPLOAD, this.datasetId, file, (share) => { progress.value = share; }, signal);
+      const data = await upload(UPLOAD, this.input, file, (share) => { progress.value = share; }, signal);
       progress.value = 1;
       element.remove();
       if (!signal.aborted) this.#done += 1;

@@ -2,6 +2,8 @@
 
 const NUMBER = new Intl.NumberFormat("en");
 const TIME = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
+const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "2-digit" });
+const DATE = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeZone: "UTC" });
 const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 
 /** @param {number} value */
@@ -12,6 +14,12 @@ export const counted = (value, one, many = `${one}s`) => `${count(value)} ${valu
 
 /** @param {string | null} iso */
 export const time = (iso) => (iso ? TIME.format(new Date(iso)) : "");
+
+/** "3 Nov 26". @param {number} moment ms */
+export const day = (moment) => DAY.format(moment);
+
+/** A day without a time, such as one of birth. @param {string | null} iso */
+export const date = (iso) => (iso ? DATE.format(new Date(iso)) : "");
 
 /** "3 minutes ago". @param {string | null} iso */
 export function ago(iso) {

@@ -6,7 +6,7 @@ export const DATASETS = `query Datasets($after: String, $filter: DatasetFilter) 
   datasets(first: 100, after: $after, filter: $filter) {
     totalCount
     nodes { id name description createdAt
-      images(first: 4) { totalCount nodes { id thumbnailUrl(width: 320, height: 320) } } }
+      images(first: 4) { totalCount nodes { id fileDeleted thumbnailUrl(width: 320, height: 320) } } }
     pageInfo { hasNextPage endCursor }
   }
 }`;
@@ -15,7 +15,7 @@ export const CREATE_DATASET = `mutation CreateDataset($input: CreateDatasetInput
   createDataset(input: $input) { id }
 }`;
 
-const TILE = `id filename width height createdAt thumbnailUrl(width: 320, height: 320)
+const TILE = `id filename width height createdAt fileDeleted thumbnailUrl(width: 320, height: 320)
   deletion { deletedAt }
   classifications(first: 4) { nodes { imageClass { name } } }
   analyses(first: 6, orderBy: CREATED_DESC) { nodes { id status operation modelName } }`;
@@ -23,7 +23,7 @@ const TILE = `id filename width height createdAt thumbnailUrl(width: 320, height
 export const DATASET = `query Dataset($id: ID!) {
   eventCursor
   dataset(id: $id) {
-    id name description createdAt metadata
+    id name description createdAt metadata imageType { name title }
     json: exportUrl(format: JSON) csv: exportUrl(format: CSV) coco: exportUrl(format: COCO)
     classes(first: 1000) { nodes { id name description } }
   }
@@ -51,7 +51,7 @@ export const UPLOAD = `mutation Upload($input: UploadImageInput!) {
 
 export const ABOUT_DATASET = `query AboutDataset($id: ID!, $after: String) {
   dataset(id: $id) {
-    id name description createdAt metadata
+    id name description createdAt metadata imageType { name title }
     images(first: 1) { totalCount }
     classes(first: 1000) { nodes { id name description } }
     deletions(first: 50, after: $after) {
@@ -92,7 +92,7 @@ export const CREATE_COMMENT = `mutation CreateComment($input: CreateCommentInput
 export const UPDATE_COMMENT = `mutation UpdateComment($input: UpdateCommentInput!) { updateComment(input: $input) { id } }`;
 export const DELETE_COMMENT = `mutation DeleteComment($id: ID!) { deleteComment(id: $id) { deletedId } }`;
 
-const LIKE = `image { id filename thumbnailUrl(width: 320, height: 320) }`;
+const LIKE = `image { id filename fileDeleted thumbnailUrl(width: 320, height: 320) }`;
 export const SIMILAR = `query Similar($id: ID!, $operation: String!, $dataset: ID) {
   similarImages(imageId: $id, operation: $operation, first: 24, datasetId: $dataset) { similarity ${LIKE} }
 }`;
@@ -111,6 +111,7 @@ export const DELETE_IMAGE = `mutation DeleteImage($id: ID!) { deleteImage(id: $i
 
 const ANALYSIS = `id operation operationVersion external modelName modelVersion status errorCode
   errorMessage createdAt startedAt completedAt updatedAt summary parameters
+  run { id }
   artifacts { id name contentType storagePath sizeBytes url }
   json: exportUrl(format: JSON) csv: exportUrl(format: CSV) coco: exportUrl(format: COCO)`;
 
@@ -129,7 +130,9 @@ export const IMAGE = `query Image($id: ID!) {
     json: exportUrl(format: JSON) csv: exportUrl(format: CSV) coco: exportUrl(format: COCO)
     dataset { id name classes(first: 1000) { nodes { id name description } } }
     subject { id name }
-    batch { id name }
+    batch { id name takenAt }
+    side light takenAt fileDeleted resultsDeletedAt reportUrl
+    runs { completedAt run { id application { title } } }
     classifications(first: 200) { nodes { id isMine createdBy createdAt imageClass { id name } } }
     comments(first: 200) {
       nodes { id text author isMine createdAt updatedAt } pageInfo { hasNextPage endCursor }

@@ -45,15 +45,15 @@ export async function ask(query, variables = {}, signal = undefined) {
 /**
  * Stores a picture by the GraphQL multipart request specification.
  * @param {string} query a mutation with `$input: UploadImageInput!`
- * @param {string} datasetId
+ * @param {{datasetId: string}} input of the mutation, but for the file
  * @param {File} file
  * @param {(share: number) => void} onProgress share of the bytes that were sent, 0 to 1
  * @param {AbortSignal} signal
  * @returns {Promise<any>}
  */
-export function upload(query, datasetId, file, onProgress, signal) {
+export function upload(query, input, file, onProgress, signal) {
   const form = new FormData();
-  form.append("operations", JSON.stringify({ query, variables: { input: { datasetId, file: null } } }));
+  form.append("operations", JSON.stringify({ query, variables: { input: { ...input, file: null } } }));
   form.append("map", JSON.stringify({ 0: ["variables.input.file"] }));
   form.append("0", file, file.name);
   return new Promise((resolve, reject) => {
