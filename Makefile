@@ -59,8 +59,8 @@ $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 
 # The old Python clients of the tests, in folders of their own.
 $(VENV)/.installed-old-clients: | $(VENV)/.installed-test
-	@echo "Installing the old PEKAT client of the tests"
-	@$(BIN)/python -m tests.compat.pekat.sdks
+	@echo "Installing the old clients of the tests"
+	@$(BIN)/python -m tests.compat.old_clients
 	@touch $@
 
 # A comma in an argument of call.

@@ -40,6 +40,7 @@ from opsin.web.health import Health
 from opsin.web.metrics import Metrics
 from opsin.web.openapi import ApiDocuments
 from opsin.web.own_routes import OWN
+from opsin.web.reports import ReportRoutes
 from opsin.web.request_counter import RequestCounter
 from opsin.web.uploads import UPLOADS, UploadRoutes
 from opsin.web.viewer import Viewer
@@ -75,6 +76,7 @@ def create_app(
             *_metrics(parts, graphql, legacy, requests).routes(),
             *graphql.routes,
             *Files(use_cases.images, use_cases.artifacts, use_cases.links).routes(),
+            *ReportRoutes(use_cases.reports, use_cases.images, use_cases.links).routes(),
             *ExportRoutes(use_cases.exports, use_cases.access, use_cases.links).routes(),
             *UploadRoutes(use_cases.uploads, use_cases.links).routes(),
             *ApiDocuments(
@@ -192,6 +194,8 @@ async def _background(settings: Settings, parts: Parts) -> AsyncIterator[None]:
     tasks = [
         asyncio.create_task(_sweep(parts)),
         asyncio.create_task(parts.use_cases.sent_files.watch()),
+        asyncio.create_task(parts.backfill.run()),
+        asyncio.create_task(parts.use_cases.retention.watch()),
     ]
     if parts.use_cases.recorder is not None:
         tasks.append(asyncio.create_task(parts.use_cases.recorder.run()))
@@ -215,6 +219,7 @@ async def _sweep(parts: Parts) -> None:
         use_cases.signed_answers.sweep,
         use_cases.predictions.sweep,
         use_cases.rate_limits.sweep,
+        use_cases.sessions.sweep,
         partial(parts.sweep.run, older_than=_SWEEP_EVERY),
     )
     while True:

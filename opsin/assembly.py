@@ -13,22 +13,32 @@ from opsin.core.annotations import Annotations
 from opsin.core.answers.answers import Answers
 from opsin.core.answers.earlier_results import EarlierResults
 from opsin.core.answers.keys import ResultKeys
+from opsin.core.applications.applications import Applications
+from opsin.core.applications.backfill import Backfill
+from opsin.core.applications.declared import DeclaredApplications
+from opsin.core.applications.operation_numbers import OperationNumbers
+from opsin.core.applications.runs import Runs
+from opsin.core.applications.scheduling import Scheduling
 from opsin.core.artifacts import Artifacts
 from opsin.core.availability import Availability
+from opsin.core.batches import Batches
 from opsin.core.blob_sweep import BlobSweep
 from opsin.core.classifiers.classifiers import Classifiers
 from opsin.core.collections.collections import Collections
 from opsin.core.collections.enrolment import Enrolment
 from opsin.core.collections.references import References
 from opsin.core.comments import Comments
+from opsin.core.companies import Companies
 from opsin.core.datasets import Datasets
 from opsin.core.engine import Engine, check_names
 from opsin.core.events import Events
 from opsin.core.exports.exports import Exports
 from opsin.core.external_reads import ExternalReads
 from opsin.core.fetch import Fetcher
+from opsin.core.history import History
 from opsin.core.image_classes import ImageClasses
 from opsin.core.image_deletion import ImageDeletions
+from opsin.core.image_pages import ImagePages
 from opsin.core.image_search import ImageSearches
 from opsin.core.images import Images
 from opsin.core.imaging import ImageLimits
@@ -42,19 +52,28 @@ from opsin.core.models.identities import ModelIdentities
 from opsin.core.models.inventory import ModelInventory
 from opsin.core.models.store import ModelStore
 from opsin.core.owners import Owners
+from opsin.core.passwords import Passwords
+from opsin.core.places import Places
 from opsin.core.plugin_host import PluginHost, PluginSource
 from opsin.core.predictions import Predictions
+from opsin.core.private_tokens import PrivateTokens
 from opsin.core.queue.analysis_queue import AnalysisQueue
 from opsin.core.queue.worker import Worker
 from opsin.core.rate_limits import RateLimits
 from opsin.core.recorded_calls import RecordedCalls
 from opsin.core.recording import Recorder
+from opsin.core.reports import Reports
+from opsin.core.retention import Retention
+from opsin.core.run_results import RunResults
+from opsin.core.seals import Seals
 from opsin.core.sent_files import SentFiles
+from opsin.core.sessions import Sessions
 from opsin.core.signed_answers import SignedAnswers
 from opsin.core.similarity.image_vectors import ImageVectors
 from opsin.core.similarity.near_duplicates import NearDuplicates
 from opsin.core.similarity.search import VectorSearch
 from opsin.core.similarity.similar_images import SimilarImages
+from opsin.core.subjects import Subjects
 from opsin.core.uploads import Uploads
 from opsin.core.use_cases import UseCases
 from opsin.core.webhooks.formats import Formats
@@ -95,6 +114,7 @@ class Parts:
     use_cases: UseCases
     models: ModelStore
     worker: Worker
+    backfill: Backfill
     sender: Sender
     sweep: BlobSweep
     database_url: str
@@ -179,7 +199,14 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
         timeout=settings.fetch_seconds,
         allow=settings.fetch_allow,
     )
-    images = Images(database, blobs, engine, fetcher, image_limits(settings))
+    declared = DeclaredApplications(host)
+    scheduling = Scheduling(host, declared)
+    images = Images(
+        database, blobs, engine, fetcher, image_limits(settings), arrived=scheduling.arrived
+    )
+    availability = Availability(host, models)
+    applications = Applications(database, host, declared, availability)
+    runs = Runs(database, applications)
     references = References(database, host)
     answers = Answers(
         engine,
@@ -189,6 +216,8 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
         memory_bytes=settings.result_cache_bytes,
     )
     access = Access(database, mode=settings.auth)
+    passwords = Passwords()
+    rate_limits = RateLimits(database)
     secret = _secret(settings)
     links = Links(secret)
     poster = Poster(
@@ -199,28 +228,33 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
     webhook_secrets = Secrets(secret)
     sweep = BlobSweep(database, blobs)
     artifacts = Artifacts(database, blobs)
+    history = History(database)
     recorder = None
     if settings.record_stateless:
         writer = RecordedCalls(database, blobs, artifacts)
         recorder = Recorder(writer, max_bytes=settings.record_queue_bytes)
     use_cases = UseCases(
         access=access,
-        accounts=Accounts(database, access),
+        accounts=Accounts(database, access, passwords),
         analyses=Analyses(database, max_tasks=settings.max_tasks),
         annotations=Annotations(database, max_annotations=settings.max_annotations),
         answers=answers,
+        applications=applications,
         artifacts=artifacts,
-        availability=Availability(host, models),
+        availability=availability,
+        batches=Batches(database, sweep),
         classifiers=Classifiers(database),
         collections=Collections(database, host),
         comments=Comments(database),
+        companies=Companies(database, access),
         database=database,
-        datasets=Datasets(database),
+        datasets=Datasets(database, sweep),
         engine=engine,
         enrolment=Enrolment(database, ImageVectors(database, host, answers, images, models)),
         events=Events(database, poll_seconds=settings.poll_seconds),
         exports=Exports(database),
         external_reads=ExternalReads(database),
+        history=history,
         host=host,
         image_classes=ImageClasses(database),
         image_deletions=ImageDeletions(
@@ -228,7 +262,9 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
             sweep,
             retention=timedelta(days=settings.vista_delete_retention_days),
             least_reason=settings.vista_delete_reason_min_chars,
+            arrived=scheduling.arrived,
         ),
+        image_pages=ImagePages(database),
         image_searches=ImageSearches(database),
         images=images,
         immediate=Immediate(
@@ -240,16 +276,33 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
             references=references,
             recorder=recorder,
         ),
-        imports=Imports(database, blobs, image_limits(settings)),
+        imports=Imports(database, blobs, image_limits(settings), arrived=scheduling.arrived),
         links=links,
         metadata=Metadata(database),
         near_duplicates=NearDuplicates(database, host),
+        operation_numbers=OperationNumbers(database),
         owners=Owners(database),
+        places=Places(database),
         predictions=Predictions(database),
-        rate_limits=RateLimits(database),
+        private_tokens=PrivateTokens(database, access),
+        rate_limits=rate_limits,
         recorder=recorder,
         references=references,
+        reports=Reports(database, host, images, history, image_limits(settings)),
+        retention=Retention(database, sweep),
+        run_results=RunResults(database),
+        seals=Seals(secret),
+        runs=runs,
         sent_files=SentFiles(database, blobs),
+        sessions=Sessions(
+            database,
+            access,
+            passwords,
+            rate_limits,
+            attempts=settings.login_attempts,
+            lasts=timedelta(seconds=settings.session_seconds),
+            renewable=timedelta(days=settings.session_days),
+        ),
         signed_answers=SignedAnswers(database),
         similar_images=SimilarImages(
             database,
@@ -257,6 +310,7 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
             engine,
             VectorSearch(database, cache_bytes=settings.vector_cache_bytes),
         ),
+        subjects=Subjects(database, sweep),
         uploads=Uploads(
             database,
             blobs,
@@ -270,11 +324,14 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
         use_cases,
         models,
         _worker(settings, use_cases),
+        Backfill(database, scheduling, runs.attached),
         _sender(settings, use_cases, webhook_secrets, poster),
         sweep,
         settings.resolved_database_url,
         closers=(
             use_cases.events.close,
+            use_cases.reports.close,
+            passwords.close,
             engine.close,
             poster.close,
             blobs.close,

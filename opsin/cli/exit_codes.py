@@ -36,6 +36,7 @@ EXIT_CODES: dict[type[errors.OpsinError], ExitCode] = {
     errors.LimitReached: ExitCode.FAILED,
     errors.IllegalTransition: ExitCode.FAILED,
     errors.TooLarge: ExitCode.USAGE,
+    errors.Throttled: ExitCode.UNAVAILABLE,
     errors.Overloaded: ExitCode.UNAVAILABLE,
     errors.DeadlineExceeded: ExitCode.FAILED,
     errors.Cancelled: ExitCode.FAILED,

@@ -8,10 +8,12 @@ import typer
 
 from opsin import __version__
 from opsin.cli import (
+    accounts,
     analyze,
     calibrate,
     caption_folder,
     classifiers,
+    company_links,
     db,
     demo,
     export,
@@ -25,6 +27,8 @@ from opsin.cli import (
     output,
     pekat,
     plugins,
+    report,
+    retention,
     serve,
 )
 from opsin.cli import webhooks as webhooks_command
@@ -49,6 +53,7 @@ app.command("caption-folder")(caption_folder.caption_folder)
 app.command("export")(export.export)
 app.command("import")(import_files.import_files)
 app.command("operations")(operations.operations)
+app.command("report")(report.report)
 app.command("webhooks")(webhooks_command.webhooks)
 app.command("worker")(worker_command.worker)
 app.add_typer(models.app, name="models")
@@ -57,7 +62,10 @@ app.add_typer(galleries.app, name="galleries")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(keys.app, name="keys")
 app.add_typer(groups.app, name="groups")
+app.add_typer(accounts.app, name="accounts")
+app.add_typer(company_links.app, name="companies")
 app.add_typer(db.app, name="db")
+app.add_typer(retention.app, name="retention")
 app.add_typer(pekat.app, name="pekat")
 
 

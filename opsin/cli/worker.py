@@ -1,5 +1,6 @@
 """`opsin worker`: runs queued analyses, without a server."""
 
+import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -39,11 +40,16 @@ async def _run(settings: "Settings") -> None:
         event_loop.spare_collector()
         parts.use_cases.engine.preload(settings.warm)
         say("working; Ctrl-C stops")
-        await parts.worker.run()
+        filling = asyncio.create_task(parts.backfill.run())
+        try:
+            await parts.worker.run()
+        finally:
+            filling.cancel()
+            await asyncio.gather(filling, return_exceptions=True)
 
 
 async def _drain(settings: "Settings") -> int:
     from opsin.assembly import assemble
 
     async with assemble(settings).running() as parts:
-        return await parts.worker.drain()
+        return await parts.backfill.drain(parts.worker)

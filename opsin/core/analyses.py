@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from opsin.core import lifecycle
 from opsin.core.access import Principal
 from opsin.core.analysis_events import status_event as status_event
+from opsin.core.applications.completion import end_image_runs
 from opsin.core.conditions import Condition, among, at_least, below, equal, has_id
 from opsin.core.datasets import require_text
 from opsin.core.engine import Task
@@ -46,6 +47,7 @@ class AnalysisFilter:
     model_version: str | None = None
     dataset_id: str | None = None
     image_id: str | None = None
+    run_id: str | None = None
     external: bool | None = None
     created_from: datetime | None = None
     created_before: datetime | None = None
@@ -60,6 +62,7 @@ class AnalysisFilter:
             *equal("model_version", self.model_version),
             *has_id("dataset_id", self.dataset_id),
             *has_id("image_id", self.image_id),
+            *has_id("run_id", self.run_id),
             *equal("external", self.external),
             *at_least("created_at", self.created_from),
             *below("created_at", self.created_before),
@@ -165,7 +168,10 @@ class Analyses:
                 now=datetime.now(UTC),
                 started_at=analysis.started_at,
             )
-            return await _apply(transaction, analysis, change, lease_id=None, lease_until=None)
+            changed = await _apply(transaction, analysis, change, lease_id=None, lease_until=None)
+            if change is not None:
+                await end_image_runs(transaction, [changed], now=changed.updated_at)
+            return changed
 
     async def retry(self, principal: Principal, analysis_id: str) -> Analysis:
         """Queue a failed or cancelled analysis of ours again."""

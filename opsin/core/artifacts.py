@@ -19,7 +19,7 @@ from opsin.core.records import Analysis, Artifact, columns_of, to_record
 from opsin.storage.blobs import BlobStore, content_key
 from opsin.storage.database import Database, Transaction
 from opsin.storage.ids import canonical_id, new_ids
-from opsin.storage.tables import artifacts
+from opsin.storage.tables import artifacts, images
 
 Answer = TypeVar("Answer")
 
@@ -120,10 +120,14 @@ class Artifacts:
         return new
 
     async def name(self, transaction: Transaction, new: Sequence[NewArtifact]) -> None:
-        """Insert the rows of files that were put."""
+        """Insert the rows of files that were put, but of images whose files are not kept."""
         if not new:
             return
         await transaction.lock_blobs(exclusive=False)
+        kept = await _with_files(transaction, {artifact.analysis.image_id for artifact in new})
+        new = [artifact for artifact in new if artifact.analysis.image_id in kept]
+        if not new:
+            return
         # What was swept between the put and this lock is written again.
         keys = list({content_key(artifact.sha256) for artifact in new})
         stats = await _few_at_once(self._blobs.stat, keys)
@@ -184,6 +188,18 @@ class Artifacts:
             return await self._blobs.put_file(key, content, content_type=files[key].content_type)
 
         await _few_at_once(put, list(files))
+
+
+async def _with_files(transaction: Transaction, image_ids: set[str]) -> frozenset[str]:
+    """Those images whose files were not deleted, nor are before the transaction ends."""
+    statement = (
+        select(images.c.id)
+        .where(images.c.id.in_(image_ids), images.c.storage_deleted.is_(False))
+        # In one order for everybody who holds several.
+        .order_by(images.c.id)
+        .with_for_update(read=True)
+    )
+    return frozenset((await transaction.connection.execute(statement)).scalars())
 
 
 def _matches(pattern: re.Pattern[str], text: object) -> bool:

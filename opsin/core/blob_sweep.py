@@ -43,9 +43,11 @@ class BlobSweep:
                 group = []
         return swept + await self._sweep(group)
 
-    async def remove(self, sha256: str) -> None:
-        """Delete the blob with this digest now, unless a row still names it."""
-        await self._sweep([content_key(sha256)])
+    async def remove(self, *digests: str) -> None:
+        """Delete the blobs with these digests now, but those that a row still names."""
+        keys = [content_key(digest) for digest in digests]
+        for start in range(0, len(keys), _AT_ONCE):
+            await self._sweep(keys[start : start + _AT_ONCE])
 
     async def _sweep(self, keys: Sequence[str]) -> int:
         if not keys:

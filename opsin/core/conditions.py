@@ -26,13 +26,14 @@ class Comparison(StrEnum):
     AT_MOST = "<="
     BELOW = "<"
     CONTAINS = "contains"
+    ABSENT = "absent"
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
     """One column of the rows and what it is compared with.
 
-    For AMONG a tuple of texts, for CONTAINS a Substring.
+    For AMONG a tuple of texts, for CONTAINS a Substring, for ABSENT whether it is NULL.
     """
 
     column: str
@@ -64,6 +65,8 @@ class Compared:
                 found = column == self.value
             case Comparison.CONTAINS:
                 found = column_contains(column, self.value)
+            case Comparison.ABSENT:
+                found = column.is_(None) if self.value else column.is_not(None)
         result: ColumnElement[bool] = found
         return result
 
@@ -144,6 +147,11 @@ def at_most(column: str, value: Any) -> list[Condition]:
 
 def below(column: str, value: Any) -> list[Condition]:
     return [] if value is None else [Compared(column, Comparison.BELOW, value)]
+
+
+def absent(column: str, value: bool | None) -> list[Condition]:
+    """The column is NULL, or with False is not; None asks for nothing."""
+    return [] if value is None else [Compared(column, Comparison.ABSENT, value)]
 
 
 def contains(column: str, text: str | None) -> list[Condition]:

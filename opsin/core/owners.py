@@ -2,8 +2,10 @@
 
 from sqlalchemy import Table, select
 
+from opsin.core.soft_deletion import not_deleted
 from opsin.storage.database import Database
 from opsin.storage.ids import canonical_id
+from opsin.storage.tables import images
 
 
 class Owners:
@@ -18,6 +20,8 @@ class Owners:
         if found is None:
             return None
         statement = select(table.c.company_id).where(table.c.id == found)
+        if table is not images:  # one that was deleted may be restored
+            statement = statement.where(*not_deleted(table))
         async with self._database.read() as connection:
             company_id: str | None = (await connection.execute(statement)).scalar()
         return company_id

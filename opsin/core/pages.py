@@ -55,11 +55,16 @@ class Page(Generic[Record]):
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[Record]):
-    """A table read as pages of records; `parent` names the column that groups them."""
+    """A table read as pages of records; `parent` names the column that groups them.
+
+    `key` is the id that tells the rows of one parent apart, and orders them.  In a table without
+    ids of its own it is another row's, and the list has no other order.
+    """
 
     table: Table
     record: type[Record]
     parent: str | None = None
+    key: str = "id"
 
     def parent_column(self) -> Column[Any]:
         if self.parent is None:
@@ -76,12 +81,12 @@ async def read_page(
     """One page of the rows that meet `conditions`."""
     statement = (
         select(*columns_of(listing.table, listing.record))
-        .where(*conditions, *_after(listing.table, request))
-        .order_by(*_ordering(listing.table, request.order))
+        .where(*conditions, *_after(listing, request))
+        .order_by(*_ordering(listing, request.order))
         .limit(request.first + 1)
     )
     rows = (await connection.execute(statement)).all()
-    return _page([to_record(listing.record, row) for row in rows], request)
+    return _page(listing, [to_record(listing.record, row) for row in rows], request)
 
 
 async def read_pages(
@@ -100,10 +105,10 @@ async def read_pages(
         select(
             *columns_of(listing.table, listing.record),
             func.row_number()
-            .over(partition_by=parent, order_by=_ordering(listing.table, request.order))
+            .over(partition_by=parent, order_by=_ordering(listing, request.order))
             .label("page_rank"),
         )
-        .where(parent.in_(parents), *conditions, *_after(listing.table, request))
+        .where(parent.in_(parents), *conditions, *_after(listing, request))
         .subquery()
     )
     statement = (
@@ -115,7 +120,7 @@ async def read_pages(
     index = list(listing.record.__dataclass_fields__).index(parent.name)  # type: ignore[attr-defined]  # a dataclass
     for row in await connection.execute(statement):
         found[row[index]].append(to_record(listing.record, row))
-    return {parent_id: _page(records, request) for parent_id, records in found.items()}
+    return {parent_id: _page(listing, records, request) for parent_id, records in found.items()}
 
 
 async def read_totals(
@@ -141,19 +146,20 @@ async def read_total(
     return (await connection.execute(statement)).scalar_one()
 
 
-def _page(records: list[Record], request: PageRequest) -> Page[Record]:
+def _page(listing: Listing[Record], records: list[Record], request: PageRequest) -> Page[Record]:
     has_next = len(records) > request.first
     records = records[: request.first]
-    cursors = [encode_cursor(record, request.order) for record in records]
+    cursors = [encode_cursor(record, request.order, listing.key) for record in records]
     return Page(records, cursors, has_next, request.after is not None)
 
 
-def encode_cursor(record: Any, order: Order) -> str:
+def encode_cursor(record: Any, order: Order, key: str = "id") -> str:
     """Where a record lies in this order; compiled reads write the same text in SQL."""
+    identity = getattr(record, key)
     if order.column == "id":
-        return f"{cursor_mark(order)}{record.id}"
+        return f"{cursor_mark(order)}{identity}"
     value = getattr(record, order.column).isoformat(timespec="microseconds")
-    return f"{cursor_mark(order)}{value}|{record.id}"
+    return f"{cursor_mark(order)}{value}|{identity}"
 
 
 def cursor_mark(order: Order) -> str:
@@ -179,18 +185,20 @@ def decode_cursor(cursor: str, order: Order) -> tuple[Any, str]:
         raise InvalidInput("'after' is not a cursor of this list in this order") from None
 
 
-def _ordering(table: Table, order: Order) -> list[ColumnElement[Any]]:
-    names = [order.column] if order.column == "id" else [order.column, "id"]
-    return [table.c[name].desc() if order.descending else table.c[name].asc() for name in names]
+def _ordering(listing: Listing[Any], order: Order) -> list[ColumnElement[Any]]:
+    names = [listing.key] if order.column == "id" else [order.column, listing.key]
+    columns = [listing.table.c[name] for name in names]
+    return [column.desc() if order.descending else column.asc() for column in columns]
 
 
-def _after(table: Table, request: PageRequest) -> list[ColumnElement[bool]]:
+def _after(listing: Listing[Any], request: PageRequest) -> list[ColumnElement[bool]]:
     if request.after is None:
         return []
     value, row_id = decode_cursor(request.after, request.order)
-    column, identity = table.c[request.order.column], table.c.id
+    identity = listing.table.c[listing.key]
     if request.order.column == "id":
         return [identity < row_id if request.order.descending else identity > row_id]
+    column = listing.table.c[request.order.column]
     if request.order.descending:
         return [or_(column < value, and_(column == value, identity < row_id))]
     return [or_(column > value, and_(column == value, identity > row_id))]

@@ -27,6 +27,7 @@ from opsin.core.queue.endings import ending_of
 from opsin.core.recording import Call, OpenedAgain
 from opsin.core.records import Analysis, from_values
 from opsin.core.similarity.embeddings import embedding_row
+from opsin.core.soft_deletion import not_deleted
 from opsin.core.storable import check_json, storable_text
 from opsin.storage.blobs import BlobStore, content_key
 from opsin.storage.database import Database, Transaction
@@ -235,9 +236,14 @@ async def _dataset(transaction: Transaction, principal: Principal, api: str) -> 
     )
     found = await connection.execute(
         select(datasets.c.id)
-        .where(datasets.c.company_id == principal.company_id, datasets.c.name == name)
+        .where(
+            datasets.c.company_id == principal.company_id,
+            datasets.c.name == name,
+            *not_deleted(datasets),
+        )
         .order_by(datasets.c.id)
         .limit(1)
+        .with_for_update(read=True, key_share=True)
     )
     identity: str | None = found.scalar()
     if identity is not None:

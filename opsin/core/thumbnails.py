@@ -26,12 +26,13 @@ def thumbnail(
     *,
     quality: int = 85,
     keep_format: bool = False,
+    always_jpeg: bool = False,
 ) -> tuple[bytes, str]:
     """Encoded picture and content type, of at most `width` x `height` pixels, ratio kept.
 
-    JPEG, or PNG when parts of it are transparent; the source's own format with `keep_format`,
-    where that is JPEG, PNG, WebP or GIF.  Raises InvalidImage, TooLarge, or InvalidInput for a
-    box without pixels.
+    JPEG, or PNG when parts of it are transparent and not `always_jpeg`; the source's own format
+    with `keep_format`, where that is JPEG, PNG, WebP or GIF.  Raises InvalidImage, TooLarge, or
+    InvalidInput for a box without pixels.
     """
     if width < 1 or height < 1:
         raise InvalidInput("a thumbnail needs a width and a height of 1 or more")
@@ -39,7 +40,7 @@ def thumbnail(
         fitted = _fit(opened, width, height)
         profile = opened.image.info.get("icc_profile")
         small = opened.turned(_resized(opened, fitted))
-        image_format = _format(opened, small, keep_format)
+        image_format = "JPEG" if always_jpeg else _format(opened, small, keep_format)
         if small.mode == "RGBA" and image_format == "JPEG":
             small = opaque(small, opened.samples)
         # Pillow would write the source's comment back from here.

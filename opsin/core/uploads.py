@@ -5,19 +5,20 @@ from collections.abc import AsyncIterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from opsin.core.access import Principal
 from opsin.core.analyses import lock_analysis
 from opsin.core.artifacts import check_artifact_name, check_content_type, storage_path
-from opsin.core.errors import Conflict, Forbidden, InvalidInput, NotFound, TooLarge
+from opsin.core.errors import Conflict, Forbidden, Gone, InvalidInput, NotFound, TooLarge
 from opsin.core.expected_files import Upload, at_most, finish_upload, selected_uploads
 from opsin.core.links import Links
 from opsin.core.sent_files import STAGED
 from opsin.storage.blobs import BlobStore, StoredContent
 from opsin.storage.curation import uploads
-from opsin.storage.database import Database
+from opsin.storage.database import Database, Transaction
 from opsin.storage.ids import canonical_id, new_ids
+from opsin.storage.tables import images
 
 MAX_UPLOADS = 100
 """Files that one request may ask addresses for."""
@@ -66,6 +67,7 @@ class Uploads:
         """An address for each file.
 
         A name that was used before is taken again: its file is replaced when the new one has come.
+        Raises Gone where the image's own file was deleted, and with it all that was made of it.
         """
         self._check(files)
         now = datetime.now(UTC)
@@ -74,6 +76,7 @@ class Uploads:
             analysis = await lock_analysis(transaction.connection, principal, analysis_id)
             if not analysis.external:
                 raise Conflict("Opsin runs this analysis itself and writes its files")
+            await _require_files(transaction, analysis.image_id)
             rows = [
                 {
                     "id": identity,
@@ -154,6 +157,14 @@ class Uploads:
         async with self._database.read() as connection:
             row = (await connection.execute(statement)).first()
         return None if row is None else Upload(*row)
+
+
+async def _require_files(transaction: Transaction, image_id: str) -> None:
+    """Raises Gone for an image whose files are not kept; nobody deletes them before the commit."""
+    statement = select(images.c.storage_deleted).where(images.c.id == image_id)
+    held = statement.with_for_update(read=True)
+    if (await transaction.connection.execute(held)).scalar():
+        raise Gone("The image's files were deleted; no others are kept of it")
 
 
 async def _digested(chunks: AsyncIterable[bytes]) -> StoredContent:

@@ -32,5 +32,6 @@ def test_the_nearest_class_counts() -> None:
 def test_headers() -> None:
     assert headers_of(errors.Overloaded("full", retry_after=2.6)) == {"retry-after": "3"}
     assert headers_of(errors.Overloaded("full", retry_after=0.2)) == {"retry-after": "1"}
+    assert headers_of(errors.Throttled("often", retry_after=29.1)) == {"retry-after": "30"}
     assert headers_of(errors.Unauthenticated("who")) == {"www-authenticate": "Bearer"}
     assert headers_of(errors.NotFound("nothing")) == {}

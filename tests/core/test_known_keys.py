@@ -45,6 +45,34 @@ def test_a_revoked_key_is_not_brought_back_by_an_older_reading() -> None:
     assert known.get(b"b") == "other"
 
 
+def test_a_key_that_expires_is_known_no_longer_than_it_is_good() -> None:
+    clock = Clock()
+    known: KnownKeys[str] = KnownKeys(clock)
+    known.put(b"a", "caller", "id", checked_at=clock.now, seconds=0.25)
+    known.put(b"b", "other", "another id", checked_at=clock.now, seconds=1e9)
+    clock.now += 0.24
+    assert known.get(b"a") == "caller"
+    clock.now += 0.01
+    assert known.get(b"a") is None
+    assert known.get(b"b") == "other"
+    clock.now += KNOWN_SECONDS
+    assert known.get(b"b") is None
+
+
+def test_the_keys_of_an_account_that_changes_are_read_anew() -> None:
+    clock = Clock()
+    known: KnownKeys[str] = KnownKeys(clock)
+    known.put(b"a", "ada", "1", checked_at=clock.now, account_id="ada")
+    known.put(b"b", "ben", "2", checked_at=clock.now, account_id="ben")
+    clock.now += 0.1
+    known.forget_account("ada")
+    known.put(b"c", "ada", "3", checked_at=100.0, account_id="ada")  # read before it
+    assert (known.get(b"a"), known.get(b"b"), known.get(b"c")) == (None, "ben", None)
+    clock.now += 0.1
+    known.put(b"a", "ada", "1", checked_at=clock.now, account_id="ada")
+    assert known.get(b"a") == "ada"
+
+
 def test_their_number_is_bounded() -> None:
     known: KnownKeys[int] = KnownKeys(Clock())
     for number in range(20_000):

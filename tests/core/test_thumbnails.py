@@ -93,6 +93,14 @@ def test_kept_formats_keep_transparency_and_others_become_jpeg() -> None:
         assert opened(thumbnail(data, LIMITS, 4, 4, keep_format=True)).format == "JPEG"
 
 
+def test_it_can_be_a_jpeg_whatever_it_was() -> None:
+    for data in (pictures.alpha_png(), pictures.palette_png(), pictures.animated_gif()):
+        result = thumbnail(data, LIMITS, 1000, 1000, always_jpeg=True)
+        assert result[1] == "image/jpeg" and opened(result).mode == "RGB"
+    clear = opened(thumbnail(pictures.alpha_png(alpha=0), LIMITS, 8, 8, always_jpeg=True))
+    assert min(clear.getpixel((4, 4))) > 250, "what is transparent is white"  # type: ignore[arg-type]  # three numbers
+
+
 def test_only_the_first_frame_of_an_animation_is_shown() -> None:
     image = opened(thumbnail(pictures.animated_gif(), LIMITS, 8, 8, keep_format=True))
     assert getattr(image, "n_frames", 1) == 1

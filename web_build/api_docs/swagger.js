@@ -1,7 +1,9 @@
-// Shows /openapi.json and lets its operations be tried, each tag folded until it is looked for.
+// Shows the document that the page names and lets its operations be tried, each tag folded until it
+// is looked for.
+const place = document.querySelector('#swagger-ui');
 SwaggerUIBundle({
-  url: '/openapi.json',
-  domNode: document.querySelector('#swagger-ui'),
+  url: place.dataset.document,
+  domNode: place,
   presets: [SwaggerUIBundle.presets.apis],
   deepLinking: true,
   docExpansion: 'none',

@@ -2,7 +2,7 @@
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.exceptions import HTTPException
 
@@ -12,7 +12,7 @@ from opsin.core.accounts import Account, Accounts, clean_email
 from opsin.core.errors import Forbidden, Unauthenticated
 
 ADMINISTRATORS = "admin"
-"""The group whose members manage users."""
+"""The group whose members manage users; not those who reach it by a link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,23 +24,20 @@ class Caller:
     """Companies by id; the name is None where it was not needed yet."""
     account: Account | None = None
     is_dev: bool = False
+    is_administrator: bool = False
 
     @property
     def identity(self) -> str:
         """Names the caller among all of them."""
         return f"{self.home.company_id} {self.home.identity}"
 
-    @property
-    def is_administrator(self) -> bool:
-        return self.is_dev or ADMINISTRATORS in self.groups.values()
-
     def principal(self, company_id: str) -> Principal:
-        """The caller within a company; Forbidden for one that it is no member of."""
+        """The caller within a company; Forbidden for one that it does not reach."""
         if company_id == self.home.company_id:
             return self.home
         if company_id not in self.groups:
             raise Forbidden("Access forbidden")
-        return Principal(company_id, self.home.name, self.home.key_id, self.home.account_id)
+        return replace(self.home, company_id=company_id)
 
 
 class Callers:
@@ -59,12 +56,9 @@ class Callers:
         principal = await self._access.authenticate(token)
         if principal.account_id is None:
             groups = {principal.company_id: None}
-            return Caller(principal, groups, is_dev=self._options.is_dev)
-        account, names = await self._accounts.profile(principal.account_id)
-        if not account.is_active:
-            raise Unauthenticated("This account is not active")
-        named = Principal(principal.company_id, account.email, principal.key_id, account.id)
-        return Caller(named, names, account, self._options.is_dev)
+            is_dev = self._options.is_dev
+            return Caller(principal, groups, is_dev=is_dev, is_administrator=is_dev)
+        return await self._of_account(principal.account_id, principal)
 
     async def by_any(self, headers: Mapping[str, str]) -> Caller | None:
         """The caller by key, by the proxy's headers, or in dev mode; None without credentials."""
@@ -92,13 +86,26 @@ class Callers:
         email = clean_email(address)
         if email is None:
             raise Unauthenticated(f"Missing or invalid {options.user_header} header")
-        account, names = await self._accounts.profile((await self._accounts.of_email(email)).id)
+        return await self._of_account((await self._accounts.of_email(email)).id)
+
+    async def _of_account(self, account_id: str, known: Principal | None = None) -> Caller:
+        """An account, in all companies that it reaches; `known` is who came with a token of it."""
+        account, names = await self._accounts.profile(account_id)
         if not account.is_active:
             raise Unauthenticated("This account is not active")
-        return Caller(Principal(account.company_id, email, None, account.id), names, account)
+        home = known or Principal(account.company_id, account.email, None, account.id)
+        return Caller(
+            replace(home, name=account.email),
+            await self._accounts.companies_of(account_id),
+            account,
+            is_dev=self._options.is_dev,
+            is_administrator=self._options.is_dev or ADMINISTRATORS in names.values(),
+        )
 
     async def _local(self, email: str) -> Caller:
         local = await self._access.local()
         account = await self._accounts.of_email(email, company=LOCAL_COMPANY)
         home = Principal(local.company_id, email, None, account.id)
-        return Caller(home, {local.company_id: LOCAL_COMPANY}, account, is_dev=True)
+        return Caller(
+            home, {local.company_id: LOCAL_COMPANY}, account, is_dev=True, is_administrator=True
+        )

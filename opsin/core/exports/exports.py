@@ -10,6 +10,7 @@ from opsin.core.errors import NotFound, Overloaded
 from opsin.core.exports import coco, documents
 from opsin.core.exports.request import ExportFilter, ExportFormat, Target, TargetKind
 from opsin.core.exports.selection import Selection
+from opsin.core.soft_deletion import not_deleted
 from opsin.storage.database import Database
 from opsin.storage.ids import canonical_id
 from opsin.storage.snapshot import Snapshot, open_snapshot
@@ -86,6 +87,8 @@ class Exports:
             return None
         table = _TABLES[kind]
         statement = select(table.c.company_id).where(table.c.id == canonical)
+        if kind is TargetKind.DATASET:
+            statement = statement.where(*not_deleted(table))
         async with self._database.read() as connection:
             company_id = (await connection.execute(statement)).scalar()
         return None if company_id is None else Target(kind, canonical, company_id)

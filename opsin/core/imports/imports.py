@@ -8,8 +8,10 @@ from dataclasses import replace
 from sqlalchemy import select
 
 from opsin.core.access import Principal
-from opsin.core.datasets import Datasets
+from opsin.core.blob_sweep import BlobSweep
+from opsin.core.datasets import Datasets, visible
 from opsin.core.errors import InvalidInput
+from opsin.core.images import OnArrival
 from opsin.core.imaging import ImageLimits
 from opsin.core.imports.found import Refused, SourceAnalysis, SourceImage
 from opsin.core.imports.options import ImportOptions
@@ -34,11 +36,19 @@ _BATCH_BYTES = 8 << 20
 class Imports:
     """Takes annotations in from files of this machine, for its operator."""
 
-    def __init__(self, database: Database, blobs: BlobStore, limits: ImageLimits) -> None:
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        limits: ImageLimits,
+        *,
+        arrived: OnArrival | None = None,
+    ) -> None:
+        self._arrived = arrived
         self._database = database
         self._blobs = blobs
         self._limits = limits
-        self._datasets = Datasets(database)
+        self._datasets = Datasets(database, BlobSweep(database, blobs))
 
     async def run(
         self,
@@ -97,7 +107,7 @@ class Imports:
             self._database, self._blobs, self._limits, principal, report.dataset_id,
             source.pictures, is_dry=report.dry_run,
         )  # fmt: skip
-        writer = ImportWriter(self._database, principal, pictures, report)
+        writer = ImportWriter(self._database, principal, pictures, report, self._arrived)
         write = writer.count if report.dry_run else writer.write
         batches = _batches(source.reader.images())
         done, total = 0, len(source.reader)
@@ -125,7 +135,7 @@ class Imports:
         if canonical_id(name) is not None:
             return await self._datasets.get(principal, name)
         statement = select(*columns_of(datasets, Dataset)).where(
-            datasets.c.company_id == principal.company_id, datasets.c.name == name.strip()
+            datasets.c.name == name.strip(), *visible(principal)
         )
         async with self._database.read() as connection:
             rows = (await connection.execute(statement.order_by(datasets.c.id))).all()

@@ -14,9 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from opsin.core.access import Principal
 from opsin.core.analyses import status_event
 from opsin.core.annotations import insert_annotations
+from opsin.core.capture import captured
 from opsin.core.checked_annotations import CheckedAnnotations
 from opsin.core.datasets import require_dataset
 from opsin.core.errors import Conflict
+from opsin.core.images import OnArrival
 from opsin.core.imports.found import SourceAnalysis
 from opsin.core.imports.pictures import Pictures, Placed
 from opsin.core.imports.report import ImportReport
@@ -42,8 +44,14 @@ class ImportWriter:
     """Writes what is new, and counts."""
 
     def __init__(
-        self, database: Database, principal: Principal, pictures: Pictures, report: ImportReport
+        self,
+        database: Database,
+        principal: Principal,
+        pictures: Pictures,
+        report: ImportReport,
+        arrived: OnArrival | None,
     ) -> None:
+        self._arrived = arrived
         self._database = database
         self._principal = principal
         self._pictures = pictures
@@ -58,7 +66,10 @@ class ImportWriter:
                 connection = transaction.connection
                 await _take_turns(connection, dataset_id)
                 await transaction.lock_blobs(exclusive=False)
-                await require_dataset(connection, self._principal, dataset_id)
+                dataset = await require_dataset(connection, self._principal, dataset_id, keep=True)
+                for one in placed:
+                    if one.row is not None:
+                        one.row["side"], one.row["light"] = captured(dataset.image_type, None, None)
                 if await self._pictures.appeared(connection, placed):
                     raise Conflict("Another stores the same pictures at the moment; run it again")
                 await self._pictures.keep(placed)
@@ -113,6 +124,8 @@ class ImportWriter:
                     image_id=row["id"],
                 )
             )
+        if rows and self._arrived is not None:
+            await self._arrived(transaction, rows)
 
     async def _insert_analyses(
         self,

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from opsin.core.access import Principal
 from opsin.core.datasets import require_dataset, require_text
-from opsin.core.errors import InvalidInput, LimitReached, NotFound
+from opsin.core.errors import Conflict, InvalidInput, LimitReached, NotFound
 from opsin.core.records import columns_of, to_record
 from opsin.core.webhooks.formats import STANDARD, Formats, Outgoing
 from opsin.core.webhooks.kinds import PING, checked_kinds
@@ -33,7 +33,10 @@ _LONGEST_DESCRIPTION = 1000
 
 @dataclass(frozen=True, slots=True)
 class NewWebhook:
-    """What a webhook is made of; `after` is where in the log it begins, None its end."""
+    """What a webhook is made of; `after` is where in the log it begins, None its end.
+
+    One that `is_only` is the dataset's only one of its format.
+    """
 
     url: str
     kinds: Sequence[str]
@@ -43,6 +46,7 @@ class NewWebhook:
     after: int | None = None
     format: str = STANDARD
     options: dict[str, Any] | None = None
+    is_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,10 @@ class Webhooks:
         self._now = now
 
     async def create(self, principal: Principal, new: NewWebhook) -> tuple[Webhook, str]:
-        """A webhook, and its secret, which is never shown again."""
+        """A webhook, and its secret, which is never shown again.
+
+        Raises Conflict for one that is to be the only one and is not.
+        """
         form = self.formats.get(new.format)
         self._poster.check(new.url)
         identity, salt, now = new_id(), new_salt(), self._now()
@@ -107,6 +114,8 @@ class Webhooks:
                 dataset = await require_dataset(connection, principal, new.dataset_id)
                 values["dataset_id"] = dataset.id
             await _require_room(connection, principal)
+            if new.is_only:
+                await _require_none(connection, principal, values)
             values["position"] = await _position(connection, new.after)
             await connection.execute(insert(webhooks).values(values))
             made = await _require(connection, principal, identity)
@@ -321,6 +330,19 @@ async def _require_room(connection: AsyncConnection, principal: Principal) -> No
     )
     if (await connection.execute(count)).scalar_one() >= MAX_WEBHOOKS:
         raise LimitReached(f"A company has at most {MAX_WEBHOOKS} webhooks")
+
+
+async def _require_none(
+    connection: AsyncConnection, principal: Principal, values: dict[str, Any]
+) -> None:
+    """Called while the company is held, so that of two who come together one is told."""
+    same = select(webhooks.c.id).where(
+        webhooks.c.company_id == principal.company_id,
+        webhooks.c.dataset_id == values.get("dataset_id"),
+        webhooks.c.format == values["format"],
+    )
+    if (await connection.execute(same.limit(1))).first() is not None:
+        raise Conflict("There is such a webhook already")
 
 
 async def _position(connection: AsyncConnection, after: int | None) -> int:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from opsin.assembly import Parts
 from opsin.core.access import Principal
 from opsin.core.analyses import NewExternalAnalysis
-from opsin.core.datasets import Datasets
 from opsin.core.exports.request import ExportFormat, TargetKind
 from opsin.core.images import NewImage
 from opsin.core.lifecycle import AnalysisStatus
@@ -180,7 +179,7 @@ async def test_another_company_takes_nothing_from_ours(
     stranger = await other_company(parts)
     report = await take_in(parts, stranger, source)
     assert (report.images_new, report.images_known, report.images_missing) == (0, 0, 3)
-    dataset = await Datasets(parts.use_cases.database).create(stranger, "theirs")
+    dataset = await parts.use_cases.datasets.create(stranger, "theirs")
     report = await take_in(parts, stranger, source, dataset.id)
     assert report.images_missing == 3
 
