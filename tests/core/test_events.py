@@ -138,7 +138,7 @@ async def test_a_follower_waits_for_a_database_that_is_down(
     parts: Parts, principal: Principal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, log = parts.use_cases.database, parts.use_cases.events
-    monkeypatch.setattr(patience, "_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(patience, "_SHORT_PAUSE", 0.01)
     follower = Follower(log, EventFilter(principal.company_id), 0)
     await write(here, principal.company_id, ["a"] * 3, seed=0)
     fail_reads(monkeypatch, 5)
@@ -149,7 +149,7 @@ async def test_a_follower_waits_for_a_database_that_is_down(
 async def test_a_follower_is_told_when_it_stays_down(
     parts: Parts, principal: Principal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(patience, "_SHORT_PAUSE", 0.01)
     monkeypatch.setattr(patience, "_SECONDS", 0.1)
     fail_reads(monkeypatch, 1000)
     log = parts.use_cases.events

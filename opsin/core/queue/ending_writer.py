@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from opsin.core.errors import OpsinError, StorageError
 from opsin.core.lifecycle import AnalysisStatus
+from opsin.core.patience import Pauses, patiently
 from opsin.core.queue.analysis_queue import AnalysisQueue, Finished
 from opsin.core.queue.endings import UNEXPECTED, ending_after
-from opsin.core.queue.patience import patiently
 from opsin.core.records import Analysis
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class EndingWriter:
             return await patiently(
                 lambda: self._queue.finish(lease_id, done),
                 "results cannot be written now",
-                first_pause=self._first_pause,
+                Pauses(self._first_pause),
             )
         except StorageError:
             log.error("%d results were not written: the database is down", len(done))

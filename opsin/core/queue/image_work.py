@@ -13,11 +13,11 @@ from opsin.core.engine import Outcome, Task, make_task
 from opsin.core.errors import BlobNotFound
 from opsin.core.images import Images
 from opsin.core.imaging import DecodeOptions
+from opsin.core.patience import Pauses, patiently
 from opsin.core.plugin_host import PluginHost
 from opsin.core.queue.claimed import Claimed
 from opsin.core.queue.endings import ending_after, ending_of
 from opsin.core.queue.pacing import ByteBudget
-from opsin.core.queue.patience import patiently
 from opsin.core.records import Analysis, Image
 
 _PICTURE_BYTES = 256 * 2**20
@@ -93,9 +93,7 @@ class ImageWork:
             except BlobNotFound as error:
                 return error  # waiting would not bring it back
 
-        content = await patiently(
-            read, "pictures cannot be read now", first_pause=self._first_pause
-        )
+        content = await patiently(read, "pictures cannot be read now", Pauses(self._first_pause))
         if isinstance(content, BlobNotFound):
             raise content
         return content

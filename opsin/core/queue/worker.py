@@ -11,13 +11,13 @@ from opsin.core.answers.answers import Answers
 from opsin.core.answers.referring import ReferenceStore
 from opsin.core.errors import StorageError
 from opsin.core.images import Images
+from opsin.core.patience import Pauses
 from opsin.core.plugin_host import PluginHost
 from opsin.core.queue.analysis_queue import AnalysisQueue, Claim
 from opsin.core.queue.claimed import Claimed
 from opsin.core.queue.ending_writer import GIVE_BACK_SECONDS, EndingWriter
 from opsin.core.queue.image_work import ImageWork
 from opsin.core.queue.pacing import Pace
-from opsin.core.queue.patience import Pauses
 from opsin.core.records import Analysis
 from opsin.storage.database import Signal
 

@@ -9,12 +9,12 @@ import pytest
 from pydantic import field_validator
 
 from opsin.assembly import Parts
+from opsin.core import patience
 from opsin.core.access import Principal
 from opsin.core.engine import make_task
 from opsin.core.errors import Cancelled, Overloaded, StorageError
 from opsin.core.immediate import PictureSource
 from opsin.core.lifecycle import AnalysisStatus
-from opsin.core.queue import patience
 from opsin.core.queue.analysis_queue import AnalysisQueue, Claim, Finished
 from opsin.core.records import Image
 from opsin.core.testing import FakeOperation, FakeParams, Script
@@ -108,7 +108,7 @@ async def test_a_blob_store_that_stays_down_is_not_asked_for_ever(
     async with house_of(settings, FakeOperation(), max_attempts=1) as parts:
         principal = await parts.use_cases.access.local()
         (asked,) = await ask(parts, principal, await add_image(parts, principal), "fake")
-        monkeypatch.setattr(patience, "_MOST_TRIES", 3)
+        monkeypatch.setattr(patience, "_SECONDS", 0.1)
         monkeypatch.setattr(LocalBlobStore, "open", failing(99, LocalBlobStore.open, DOWN))
         assert await parts.worker.drain() == 1
         (analysis,) = await found(parts, principal, [asked])

@@ -1,11 +1,12 @@
 """Builds every part from the settings; a server, a worker and the command line all start here."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import timedelta
 
-from opsin import __version__
+from opsin.assembly.background import sender, worker
+from opsin.assembly.engine import build_engine, image_limits, open_models
+from opsin.assembly.parts import Parts
+from opsin.assembly.plugins import discover_plugins
 from opsin.core.access import Access
 from opsin.core.accounts import Accounts
 from opsin.core.analyses import Analyses
@@ -30,7 +31,6 @@ from opsin.core.collections.references import References
 from opsin.core.comments import Comments
 from opsin.core.companies import Companies
 from opsin.core.datasets import Datasets
-from opsin.core.engine import Engine, check_names
 from opsin.core.events import Events
 from opsin.core.exports.exports import Exports
 from opsin.core.external_reads import ExternalReads
@@ -41,24 +41,17 @@ from opsin.core.image_deletion import ImageDeletions
 from opsin.core.image_pages import ImagePages
 from opsin.core.image_search import ImageSearches
 from opsin.core.images import Images
-from opsin.core.imaging import ImageLimits
 from opsin.core.immediate import Immediate
 from opsin.core.imports.imports import Imports
 from opsin.core.links import Links, load_or_create_secret
 from opsin.core.metadata import Metadata
-from opsin.core.models.configuration import ModelConfiguration
-from opsin.core.models.hub import Hub
 from opsin.core.models.identities import ModelIdentities
-from opsin.core.models.inventory import ModelInventory
-from opsin.core.models.store import ModelStore
 from opsin.core.owners import Owners
 from opsin.core.passwords import Passwords
 from opsin.core.places import Places
-from opsin.core.plugin_host import PluginHost, PluginSource
+from opsin.core.plugin_host import PluginSource
 from opsin.core.predictions import Predictions
 from opsin.core.private_tokens import PrivateTokens
-from opsin.core.queue.analysis_queue import AnalysisQueue
-from opsin.core.queue.worker import Worker
 from opsin.core.rate_limits import RateLimits
 from opsin.core.recorded_calls import RecordedCalls
 from opsin.core.recording import Recorder
@@ -78,112 +71,11 @@ from opsin.core.uploads import Uploads
 from opsin.core.use_cases import UseCases
 from opsin.core.webhooks.formats import Formats
 from opsin.core.webhooks.posting import Poster
-from opsin.core.webhooks.schedule import Schedule
-from opsin.core.webhooks.sender import Sender
 from opsin.core.webhooks.signing import Secrets
 from opsin.core.webhooks.webhooks import Webhooks
-from opsin.graphql.schema import reserved_type_names
-from opsin.graphql.trial import check_types
 from opsin.settings import Settings
 from opsin.storage.blobs import S3Options, open_blob_store
 from opsin.storage.database import Database
-from opsin.storage.schema import upgrade
-
-BUILTIN_PLUGINS = tuple(
-    PluginSource(name, f"opsin.plugins.{name}.plugin", "opsin", __version__)
-    for name in (
-        "bbox",
-        "clip",
-        "dino",
-        "quality",
-        "colors",
-        "phash",
-        "saliency",
-        "skin",
-        "classify",
-        "cetacean",
-        "caption",
-    )
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The use cases and the parts that only the operator's commands touch."""
-
-    use_cases: UseCases
-    models: ModelStore
-    worker: Worker
-    backfill: Backfill
-    sender: Sender
-    sweep: BlobSweep
-    database_url: str
-    closers: tuple[Callable[[], Awaitable[None]], ...]
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator["Parts"]:
-        """Migrate the database, and close every part in the end."""
-        try:
-            await upgrade(self.database_url)
-            yield self
-        finally:
-            for close in self.closers:
-                await close()
-
-
-def discover_plugins(settings: Settings, more: Sequence[PluginSource] = ()) -> PluginHost:
-    """The plugins of this installation, built-in ones first, then `more`, then the installed."""
-    return PluginHost.discover(
-        (*BUILTIN_PLUGINS, *more),
-        options=settings.plugin_options,
-        disabled=frozenset(settings.disabled_plugins),
-        reserved_type_names=reserved_type_names(),
-        strict=settings.strict_plugins,
-        trace=settings.trace_plugins,
-        check_types=check_types,
-    )
-
-
-def image_limits(settings: Settings) -> ImageLimits:
-    return ImageLimits(
-        max_bytes=settings.max_upload_bytes,
-        max_pixels=settings.max_image_pixels,
-        max_side=settings.max_image_side,
-    )
-
-
-def open_models(settings: Settings, host: PluginHost) -> ModelStore:
-    """The models that this installation's plugins need, as the operator has configured them."""
-    configuration = ModelConfiguration.read(settings.models) if settings.models else None
-    store = ModelStore(
-        settings.models_dir,
-        offline=settings.offline,
-        configuration=configuration,
-        hub=Hub(settings.hub_url, settings.hub_token),
-    )
-    ModelInventory(store, host).check(strict=_is_whole(settings, host))
-    return store
-
-
-def _is_whole(settings: Settings, host: PluginHost) -> bool:
-    """Whether every plugin is there: what is said of one that is not must not stop the others."""
-    return not host.failures and not settings.disabled_plugins
-
-
-def build_engine(settings: Settings, host: PluginHost, models: ModelStore) -> Engine:
-    for setting, names in (("OPSIN_PINNED", settings.pinned), ("OPSIN_WARM", settings.warm)):
-        check_names(host, setting, names, strict=_is_whole(settings, host))
-    return Engine(
-        host,
-        models,
-        device=settings.device,
-        limits=image_limits(settings),
-        queue_limit=settings.queue_limit,
-        cpu_threads=settings.cpu_threads,
-        device_memory=settings.device_memory,
-        pinned=settings.pinned,
-        picture_cache=settings.picture_cache_bytes,
-    )
 
 
 def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> Parts:
@@ -323,9 +215,9 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
     return Parts(
         use_cases,
         models,
-        _worker(settings, use_cases),
+        worker(settings, use_cases),
         Backfill(database, scheduling, runs.attached),
-        _sender(settings, use_cases, webhook_secrets, poster),
+        sender(settings, use_cases, webhook_secrets, poster),
         sweep,
         settings.resolved_database_url,
         closers=(
@@ -337,45 +229,6 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
             blobs.close,
             database.close,
         ),
-    )
-
-
-def _worker(settings: Settings, use_cases: UseCases) -> Worker:
-    lease = timedelta(seconds=settings.lease_seconds)
-    queue = AnalysisQueue(
-        use_cases.database, use_cases.artifacts, lease=lease, max_attempts=settings.max_attempts
-    )
-    return Worker(
-        queue,
-        use_cases.images,
-        use_cases.answers,
-        use_cases.host,
-        use_cases.database.committed,
-        batch=settings.worker_batch,
-        lease=lease,
-        poll_seconds=settings.poll_seconds,
-        references=use_cases.references,
-    )
-
-
-def _sender(settings: Settings, use_cases: UseCases, secrets: Secrets, poster: Poster) -> Sender:
-    schedule = Schedule(
-        first=timedelta(seconds=settings.webhook_retry_seconds),
-        longest=timedelta(seconds=settings.webhook_retry_longest_seconds),
-        max_attempts=settings.webhook_max_attempts,
-        max_age=timedelta(days=settings.webhook_max_days),
-        pause_after=timedelta(hours=settings.webhook_pause_hours),
-    )
-    return Sender(
-        use_cases.database,
-        use_cases.events,
-        use_cases.webhooks.formats,
-        secrets,
-        poster,
-        schedule,
-        concurrency=settings.webhook_concurrency,
-        keep=timedelta(days=settings.webhook_keep_days),
-        kept=settings.webhook_keep_delivered,
     )
 
 

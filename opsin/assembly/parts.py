@@ -1,0 +1,37 @@
+"""What a server, a worker and the command line are made of."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from opsin.core.applications.backfill import Backfill
+from opsin.core.blob_sweep import BlobSweep
+from opsin.core.models.store import ModelStore
+from opsin.core.queue.worker import Worker
+from opsin.core.use_cases import UseCases
+from opsin.core.webhooks.sender import Sender
+from opsin.storage.schema import upgrade
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The use cases and the parts that only the operator's commands touch."""
+
+    use_cases: UseCases
+    models: ModelStore
+    worker: Worker
+    backfill: Backfill
+    sender: Sender
+    sweep: BlobSweep
+    database_url: str
+    closers: tuple[Callable[[], Awaitable[None]], ...]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Parts"]:
+        """Migrate the database, and close every part in the end."""
+        try:
+            await upgrade(self.database_url)
+            yield self
+        finally:
+            for close in self.closers:
+                await close()
