@@ -21,6 +21,15 @@ def _is_no_cancellation(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
+def _without_queries(record: logging.LogRecord) -> bool:
+    """A query may hold a token, or the signature of a link, by which a reader could call."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            one.partition("?")[0] if isinstance(one, str) else one for one in record.args
+        )
+    return True
+
+
 class _Server(uvicorn.Server):
     """Tells when it accepts connections and when it ends, and leaves the signals to `serve_app`."""
 
@@ -64,7 +73,6 @@ async def serve_app(
         app,
         lifespan="off",
         log_config=None,
-        # Off by default: a signed link in it would let the reader of a log fetch the picture.
         access_log=access_log,
         server_header=False,
         # Nobody's word is taken for who calls but that of proxies that the operator names.
@@ -74,7 +82,12 @@ async def serve_app(
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
+    for name in ("uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).addFilter(_without_queries)
+    errors = logging.getLogger("uvicorn.error")
+    errors.addFilter(_is_no_cancellation)
+    # At debug it writes every header and frame of sockets, with the tokens in them.
+    errors.setLevel(max(errors.getEffectiveLevel(), logging.INFO))
     server = _Server(config, accepting, app.state.end_streams)
     with on_stop_signal(server.stop):
         async with app.router.lifespan_context(app):

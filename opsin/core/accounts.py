@@ -26,7 +26,6 @@ from opsin.storage.tables import accounts, api_keys, companies
 
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}")
 _MOST_KNOWN = 10_000
-_LARGEST_NUMBER = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +161,6 @@ class Accounts:
     async def find(self, account_id: str) -> Account | None:
         return await self._find(accounts.c.id == canonical_id(account_id))
 
-    async def find_number(self, number: int) -> Account | None:
-        if not 0 < number <= _LARGEST_NUMBER:  # the database could not even look for it
-            return None
-        return await self._find(accounts.c.number == number)
-
     async def find_many(self, account_ids: Iterable[str]) -> dict[str, Account]:
         """Those of the ids that are accounts."""
         wanted = {identity for one in account_ids if (identity := canonical_id(one)) is not None}
@@ -176,11 +170,6 @@ class Accounts:
         async with self._database.read() as connection:
             found = [to_record(Account, row) for row in await connection.execute(statement)]
         return {account.id: account for account in found}
-
-    async def names_of(self, account_ids: Iterable[str]) -> dict[str, str]:
-        """What people are called, by id: by their full name, or by their address."""
-        found = await self.find_many(account_ids)
-        return {one.id: one.full_name or one.email for one in found.values()}
 
     async def listed(self) -> list[AccountInfo]:
         """Every account, by address; for the command line, which no tenant reaches."""

@@ -170,16 +170,6 @@ class Datasets:
                 connection, LISTING, conditions, Slice(skip, limit, order), _ORDERS
             )
 
-    async def of_name_part(self, principal: Principal, text: str = "") -> list[Dataset]:
-        """All of the caller's datasets whose name has this text, in any case; oldest first."""
-        statement = (
-            select(*columns_of(datasets, Dataset))
-            .where(*visible(principal), *expressions(datasets, contains("name", text)))
-            .order_by(datasets.c.id)
-        )
-        async with self._database.read() as connection:
-            return [to_record(Dataset, row) for row in await connection.execute(statement)]
-
     async def listed(
         self, company_ids: Sequence[str], *, skip: int, limit: int
     ) -> Sequence[tuple[Dataset, str]]:

@@ -109,7 +109,7 @@ def _is_used() -> ColumnElement[bool]:
         select(1)
         .where(
             analyses.c.image_id == images.c.id,
-            analyses.c.external.is_(False),
+            ~analyses.c.external,
             analyses.c.status == "PROCESSING",
             # By the real time, as workers hold their leases, whatever is due at another.
             analyses.c.lease_until > datetime.now(UTC),
@@ -122,12 +122,15 @@ def _is_used() -> ColumnElement[bool]:
 def _is_wanted() -> ColumnElement[bool]:
     """Something else was asked of it, and has not ended."""
     return (
-        select(1)
+        select(analyses.c.id)
         .where(
             analyses.c.image_id == images.c.id,
-            analyses.c.external.is_(False),
+            ~analyses.c.external,
             analyses.c.status.in_(["QUEUED", "PROCESSING"]),
         )
         .correlate(images)
-        .exists()
+        .limit(1)
+        # Looked up for each image: as EXISTS, PostgreSQL goes through all analyses for each page.
+        .scalar_subquery()
+        .is_not(None)
     )

@@ -11,6 +11,7 @@ from opsin.core.blob_sweep import BlobSweep
 from opsin.core.deletion_log import DeletionAction, note
 from opsin.core.errors import OpsinError
 from opsin.core.records import Image, columns_of, to_record
+from opsin.core.removed_rows import hold_analyses, hold_images
 from opsin.storage.curation import uploads
 from opsin.storage.database import Database, Transaction
 from opsin.storage.event_log import NewEvent
@@ -48,9 +49,11 @@ class FileRemoval:
         """
         async with self._database.write() as transaction:
             connection = transaction.connection
-            # Before the conditions, which look at other tables too; by id, as everybody holds them.
-            hold = select(images.c.id).where(images.c.id.in_(ids)).order_by(images.c.id)
-            await connection.execute(hold.with_for_update(key_share=True))
+            # Those that may have files, as a worker's has not before its end.
+            ended = analyses.c.external | (analyses.c.status != "PROCESSING")
+            await hold_analyses(connection, ids, ended)
+            # Before the conditions, which look at other tables too.
+            await hold_images(connection, ids)
             statement = (
                 select(*columns_of(images, Image))
                 .where(images.c.id.in_(ids), images.c.storage_deleted.is_(False), *conditions)

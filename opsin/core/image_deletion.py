@@ -15,7 +15,7 @@ from opsin.core.errors import Conflict, Gone, InvalidInput, NotFound
 from opsin.core.images import OnArrival, require_image
 from opsin.core.new_images import require_room_again
 from opsin.core.records import Image, columns_of, to_record
-from opsin.core.removed_rows import remove_images
+from opsin.core.removed_rows import hold_analyses, remove_images
 from opsin.core.storable import is_storable_text
 from opsin.storage.curation import image_deletions
 from opsin.storage.database import Database, Transaction
@@ -156,10 +156,14 @@ class ImageDeletions:
         """The same for some of them."""
         async with self._database.write() as transaction:
             connection = transaction.connection
+            over = images.c.deleted_at.is_not(None) & (images.c.pending_hard_delete_at <= now)
+            some = select(images.c.id).where(over).limit(_AT_ONCE)
+            ids = list((await connection.execute(some)).scalars())
+            await hold_analyses(connection, ids)
             statement = (
                 select(*columns_of(images, Image))
-                .where(images.c.deleted_at.is_not(None), images.c.pending_hard_delete_at <= now)
-                .limit(_AT_ONCE)
+                .where(images.c.id.in_(ids), over)  # still: it may have been restored
+                .order_by(images.c.id)
                 .with_for_update(skip_locked=True)
             )
             found = [to_record(Image, row) for row in await connection.execute(statement)]

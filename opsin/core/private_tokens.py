@@ -1,12 +1,15 @@
 """Private tokens: what an account's own programs show, for every company that it reaches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, func, insert, select, update
 
 from opsin.core.access import PRIVATE, Access, Principal, require_token_name
 from opsin.core.errors import Forbidden, InvalidInput, NotFound
+from opsin.core.offset_pages import BY_ID
+from opsin.core.pages import Order
 from opsin.core.records import ApiKey, columns_of, from_values, to_record
 from opsin.core.storable import is_storable_text
 from opsin.core.tokens import NewToken
@@ -17,6 +20,12 @@ from opsin.storage.substring import Substring, column_contains
 from opsin.storage.tables import accounts, api_keys
 
 _LARGEST_NUMBER = 2**31 - 1
+_ORDERS: Mapping[str, ColumnElement[Any]] = {
+    "id": api_keys.c.number,
+    "name": api_keys.c.name,
+    # What never ends comes last, on either database.
+    "expires_at": func.coalesce(api_keys.c.expires_at, datetime.max.replace(tzinfo=UTC)),
+}
 
 
 class PrivateTokens:
@@ -70,23 +79,26 @@ class PrivateTokens:
         skip: int = 0,
         limit: int = 100,
         text: str | None = None,
-        descending: bool = False,
+        order: Order = BY_ID,
     ) -> tuple[list[ApiKey], int]:
-        """Some of the account's tokens by number, and how many there are.
+        """Some of the account's tokens by `id`, their number, `name` or `expires_at`, and how many.
 
-        Only those whose name has the text, whatever its case.  Also those that have expired, until
-        they are deleted.
+        Raises InvalidInput for another order.  With `text` those whose name has it, whatever its
+        case.  Also those that have expired, until they are deleted.
         """
         conditions = _own(principal)
         if text:
             if not is_storable_text(text):
                 return [], 0
             conditions.append(column_contains(api_keys.c.name, Substring(text)))
-        order = api_keys.c.number.desc() if descending else api_keys.c.number
+        if order.column not in _ORDERS:
+            raise InvalidInput(f"Tokens have no order by {order.column!r}: {', '.join(_ORDERS)}")
+        columns = (_ORDERS[order.column], api_keys.c.number)
+        by = [column.desc() if order.descending else column.asc() for column in columns]
         page = select(*columns_of(api_keys, ApiKey)).where(*conditions)
         counted = select(func.count()).select_from(api_keys).where(*conditions)
         async with self._database.read() as connection:
-            rows = await connection.execute(page.order_by(order).offset(skip).limit(limit))
+            rows = await connection.execute(page.order_by(*by).offset(skip).limit(limit))
             tokens = [to_record(ApiKey, row) for row in rows]
             return tokens, (await connection.execute(counted)).scalar_one()
 

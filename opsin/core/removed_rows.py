@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from opsin.core.deletion_log import DeletionAction, note
 from opsin.core.records import Batch, Image, Subject, columns_of, to_record
@@ -14,12 +15,33 @@ ROWS_AT_ONCE = 500
 """Batches or subjects that one transaction removes."""
 
 
+async def hold_analyses(
+    connection: AsyncConnection, image_ids: Sequence[str], *conditions: ColumnElement[bool]
+) -> None:
+    """Hold the images' analyses until the commit; to be called before the images are held.
+
+    Whoever writes results holds an analysis when they name its image, so all take analyses first,
+    by id, then images: two who come to the same image never wait for each other.
+    """
+    statement = select(analyses.c.id).where(analyses.c.image_id.in_(image_ids), *conditions)
+    await connection.execute(statement.order_by(analyses.c.id).with_for_update())
+
+
+async def hold_images(
+    connection: AsyncConnection, image_ids: Sequence[str], *, to_delete: bool = False
+) -> None:
+    """Hold the images until the commit, by id, as everybody does who holds several."""
+    statement = select(images.c.id).where(images.c.id.in_(image_ids)).order_by(images.c.id)
+    await connection.execute(statement.with_for_update(key_share=not to_delete))
+
+
 async def remove_images(transaction: Transaction, found: Sequence[Image]) -> frozenset[str]:
     """Remove images with all that hangs on them; gives those that were still there."""
     ids = [image.id for image in found]
     connection = transaction.connection
-    # Analyses first, as those who write results hold an analysis when they name its image.
+    await hold_analyses(connection, ids)
     await connection.execute(delete(analyses).where(analyses.c.image_id.in_(ids)))
+    await hold_images(connection, ids, to_delete=True)
     gone = await connection.execute(
         delete(images).where(images.c.id.in_(ids)).returning(images.c.id)
     )

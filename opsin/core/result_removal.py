@@ -10,12 +10,13 @@ from opsin.core.deletion_log import note
 from opsin.core.file_removal import FileRemoval, Reason
 from opsin.core.lifecycle import AnalysisStatus
 from opsin.core.records import Image, columns_of, to_record
+from opsin.core.removed_rows import hold_analyses, hold_images
 from opsin.storage.database import Database, Transaction
 from opsin.storage.event_log import NewEvent
 from opsin.storage.tables import analyses, artifacts, images
 
 _ENDED = [status.value for status in AnalysisStatus if status.is_final]
-COMPUTED = and_(analyses.c.external.is_(False), analyses.c.status.in_(_ENDED))
+COMPUTED = and_(~analyses.c.external, analyses.c.status.in_(_ENDED))
 """Analyses that were run here, whoever asked for them, and that have ended."""
 
 
@@ -54,18 +55,19 @@ async def _remove(
         return [], set()
     connection = transaction.connection
     theirs = and_(analyses.c.image_id.in_([image.id for image in found]), COMPUTED)
+    await hold_analyses(connection, [image.id for image in found], COMPUTED)
     named = (
         select(artifacts.c.sha256)
         .join(analyses, analyses.c.id == artifacts.c.analysis_id)
         .where(theirs, artifacts.c.sha256.is_not(None))
     )
     digests = set((await connection.execute(named)).scalars())
-    # Analyses before their images, in the order in which those hold them who write results.
     removed = delete(analyses).where(theirs).returning(analyses.c.image_id)
     counts = Counter((await connection.execute(removed)).scalars())
     if not counts:
         return [], set()
     now = datetime.now(UTC)
+    await hold_images(connection, list(counts))
     await connection.execute(
         update(images)
         .where(images.c.id.in_(list(counts)))

@@ -5,6 +5,9 @@ import socket
 from pathlib import Path
 
 import httpx
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from opsin.cli.exit_codes import ExitCode
 from tests.cli.command import LONGEST, opsin, serving
@@ -75,6 +78,23 @@ def test_a_subscription_does_not_hold_up_the_end(tmp_path: Path) -> None:
         assert server.stop() == 0
     assert "timeout graceful shutdown exceeded" not in server.err
     assert "Traceback" not in server.err
+
+
+@pytest.mark.parametrize("level", ["info", "debug"])
+def test_no_log_has_what_a_caller_proves_to_be_by(tmp_path: Path, level: str) -> None:
+    """Neither of requests nor of sockets, in whose addresses and headers it may stand."""
+    with serving(cwd=tmp_path, settings={"auth": "keys", "log_level": level}) as (server, url):
+        sockets = url.replace("http", "ws", 1)
+        httpx.get(f"{url}/images/{server.pid}.jpg?token=s3cr3t-a", trust_env=False)
+        for path in ("/notifications/?token=s3cr3t-b", "/nowhere?token=s3cr3t-c"):
+            headers = {"Authorization": "s3cr3t-d", "Cookie": "authorization=s3cr3t-e"}
+            with pytest.raises(InvalidStatus), connect(sockets + path, additional_headers=headers):
+                pass
+        assert server.stop() == 0
+    assert "s3cr3t" not in server.err
+    # It is told that somebody called, all the same.
+    assert "WebSocket /notifications/" in server.err.replace('\\"', "")
+    assert (f"GET /images/{server.pid}.jpg" in server.err) == (level == "debug")
 
 
 def test_an_open_door_is_refused(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from opsin.core.access import Principal
 from opsin.core.errors import Forbidden, InvalidInput, NotFound, Unauthenticated
+from opsin.core.pages import Order
 from opsin.core.reach import KNOWN_SECONDS
 from opsin.storage.tables import api_keys
 from tests.core.sign_in import BEN, SignIn, sign_in_on
@@ -49,7 +50,9 @@ async def test_they_are_numbered_listed_and_found_by_name(house: SignIn) -> None
         return [one.name for one in found], count
 
     assert await listed() == (names, 4)
-    assert await listed(descending=True) == (names[::-1], 4)
+    assert await listed(order=Order("id", descending=True)) == (names[::-1], 4)
+    with pytest.raises(InvalidInput):
+        await listed(order=Order("key_hash"))
     assert await listed(skip=1, limit=2) == (names[1:3], 4)
     assert await listed(text="SCRIPT") == (names[:2], 2)
     assert await listed(text="überw") == (names[2:3], 1)

@@ -16,6 +16,7 @@ from opsin.compat.haut.results import Filters, Item, Results, text_of
 from opsin.compat.haut.webhooks import NAME, StoredOptions
 from opsin.core.access import Principal
 from opsin.core.records import Image, Subject, columns_of, to_record
+from opsin.core.soft_deletion import not_deleted
 from opsin.core.use_cases import UseCases
 from opsin.core.webhooks.formats import Format, Outgoing, WebhookRequest
 from opsin.core.webhooks.kinds import PING
@@ -91,7 +92,11 @@ class Deliveries:
         statement = (
             select(*columns_of(images, Image), *columns_of(subjects, Subject))
             .join_from(images, subjects, subjects.c.id == images.c.subject_id, isouter=True)
-            .where(images.c.company_id == event.company_id, images.c.id == event.image_id)
+            .where(
+                images.c.company_id == event.company_id,
+                images.c.id == event.image_id,
+                *not_deleted(images),
+            )
         )
         async with self._use_cases.database.read() as connection:
             row = (await connection.execute(statement)).first()
@@ -138,6 +143,7 @@ class Deliveries:
                 image_runs.c.company_id == event.company_id,
                 image_runs.c.run_id == event.data["run_id"],
                 images.c.batch_id == event.data["batch_id"],
+                *not_deleted(images),
             )
         )
         async with self._use_cases.database.read() as connection:

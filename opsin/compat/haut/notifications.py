@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -24,7 +25,8 @@ EVENT = "photo_calculated_by_app"
 KINDS = ("run.completed",)
 BACKLOG = timedelta(seconds=60)
 """How long what happened while no socket was open is kept for the next one."""
-_MOST_EARLIER = 1000
+MOST_EARLIER = 1000
+"""Of one company; of more the newest."""
 _NOT_YOURS = "user_id must be the number of the user whose token this is"
 
 
@@ -50,7 +52,7 @@ class Notifications:
         companies = [principal.company_id]
         if principal.reaches_all:
             companies = list(await self._use_cases.accounts.companies_of(account_id))
-        listener = Listener(socket, partial(self._use_cases.access.confirm, principal))
+        listener = Listener(socket, partial(self._confirm, principal, companies))
         try:
             await self._broadcast.join(listener, companies)
             earlier = [
@@ -63,6 +65,12 @@ class Notifications:
         finally:
             await self._broadcast.leave(listener, companies)
             self._remember(account_id, listener)
+
+    async def _confirm(self, principal: Principal, company_ids: Sequence[str]) -> None:
+        """Raises Unauthenticated also where one of the companies is open to the caller no more."""
+        confirm = self._use_cases.access.confirm
+        asked = [confirm(replace(principal, company_id=one)) for one in company_ids]
+        await asyncio.gather(*asked)
 
     async def _own_account(self, principal: Principal, user_id: str | None) -> str:
         """The caller's account, whose number the client must name; Forbidden."""
@@ -107,20 +115,26 @@ class Notifications:
         return [await self._last_minute(company_id) for company_id in company_ids]
 
     async def _last_minute(self, company_id: str) -> list[Frame]:
-        before = (
-            select(events.c.sequence)
-            .where(
-                events.c.company_id == company_id,
-                events.c.created_at < datetime.now(UTC) - BACKLOG,
-            )
-            # From the newest back: it stops at the first that is too old.
-            .order_by(events.c.sequence.desc())
+        """The newest of them, oldest first."""
+        mine = select(events.c.sequence).where(events.c.company_id == company_id)
+        # Both from the newest back: they stop at the first that is too old, or too many.
+        newest_first = events.c.sequence.desc()
+        too_old = (
+            mine.where(events.c.created_at < datetime.now(UTC) - BACKLOG)
+            .order_by(newest_first)
             .limit(1)
         )
         async with self._use_cases.database.read() as connection:
-            after = (await connection.execute(before)).scalar() or 0
+            after = (await connection.execute(too_old)).scalar() or 0
+            too_many = (
+                mine.where(events.c.kind.in_(KINDS), events.c.sequence > after)
+                .order_by(newest_first)
+                .offset(MOST_EARLIER)
+                .limit(1)
+            )
+            after = (await connection.execute(too_many)).scalar() or after
             found = await read_events(
-                connection, EventFilter(company_id, KINDS), after=after, limit=_MOST_EARLIER
+                connection, EventFilter(company_id, KINDS), after=after, limit=MOST_EARLIER
             )
         return await self._frames(company_id, found)
 

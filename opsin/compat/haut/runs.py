@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from pydantic import Field, StrictInt
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from opsin.compat.haut.answers import VALIDATION, Refused, answer, fault, invalid, moment, telling
@@ -21,7 +22,16 @@ from opsin.core.records import Dataset
 from opsin.core.use_cases import UseCases
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
-_Number = StrictInt | Annotated[str, Field(pattern=r"^\d{1,9}$")]
+
+
+def _no_truth(value: object) -> object:
+    """Which Pydantic would take for 1 or 0."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("invalid", "A valid integer is required.")
+    return value
+
+
+_Number = Annotated[int, BeforeValidator(_no_truth)]
 
 
 class Attachment(Body):
@@ -51,8 +61,7 @@ class Runs:
         asked = await body_of(call.request, Attachment)
         steps = None
         if asked.enabled_algorithms is not None:
-            numbers = [int(number) for number in asked.enabled_algorithms]
-            steps = await self._steps_of(application, numbers)
+            steps = await self._steps_of(application, asked.enabled_algorithms)
         return await self._attached(call, application, asked.dataset_id, steps)
 
     async def attach_by_name(self, call: Call) -> Response:
@@ -105,7 +114,7 @@ class Runs:
     async def _steps_of(self, application: ApplicationInfo, numbers: Sequence[int]) -> list[str]:
         """The steps of all these algorithms; Refused for one that is not the application's."""
         keys = []
-        for number in numbers:
+        for number in dict.fromkeys(numbers):
             operation = await self._algorithms.operation(number)
             mine = [step.key for step in application.steps if step.operation == operation]
             if not mine:

@@ -38,7 +38,10 @@ class SmoothedResults:
             whole_numbers=True,
         )
         found = await self._history.smoothed(
-            call.principal, call.chain.image.id, options, application_id=asked.application_id
+            call.principal,
+            call.chain.image.id,
+            options,
+            application_id=asked.application_id or None,
         )
         scores = [one for one in found if one.is_score]
         shown = {_tech_name(one): one for one in sorted(scores, key=_known_last)}

@@ -16,6 +16,7 @@ from opsin.core.errors import Forbidden
 from opsin.core.run_results import RunResult
 from opsin.core.use_cases import UseCases
 from opsin.storage.event_log import Event
+from opsin.storage.ids import canonical_id
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +35,8 @@ class ResultStream:
     async def serve(self, socket: WebSocket) -> None:
         """Until the client goes; raises what the handshake is refused with."""
         principal = await self._gate.caller(socket)
-        company_id = socket.query_params.get("company_id")
-        if company_id is None:
+        company_id = socket.query_params.get("company_id", "")
+        if canonical_id(company_id) is None:
             raise Forbidden("company_id must name a company of the user")
         acting = await self._gate.acting(principal, company_id)
         listener = Listener(socket, partial(self._use_cases.access.confirm, acting))

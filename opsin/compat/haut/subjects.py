@@ -1,9 +1,10 @@
 """Subjects: made, listed, changed in part, and deleted one by one or many at once."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, JsonValue
+from pydantic import Field, WithJsonSchema, field_validator
+from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from opsin.compat.haut.answers import answer, invalid, telling
@@ -17,6 +18,7 @@ from opsin.compat.haut.times import MaybeDay
 from opsin.core import capture
 from opsin.core.errors import InvalidInput, NotFound
 from opsin.core.records import Subject
+from opsin.core.storable import check_json
 from opsin.core.subjects import NewSubject, SubjectChanges
 from opsin.core.use_cases import UseCases
 from opsin.storage.ids import canonical_id
@@ -29,8 +31,18 @@ class SubjectFields(Body):
 
     name: str = Field("", min_length=1, max_length=512)
     birth_date: MaybeDay = None
-    biological_sex: int | str | None = None
-    meta: dict[str, JsonValue] | None = None
+    biological_sex: Annotated[Any, WithJsonSchema({"type": ["integer", "string", "null"]})] = None
+    meta: dict[str, Any] | None = None
+
+    @field_validator("meta")
+    @classmethod
+    def _storable_meta(cls, value: Any) -> Any:
+        """Told of the field, before it would be refused where it is stored."""
+        try:
+            check_json(value, "meta")
+        except InvalidInput as error:
+            raise PydanticCustomError("invalid", "{text}", {"text": error.message}) from None
+        return value
 
     @property
     def sex(self) -> str | None:
@@ -38,6 +50,8 @@ class SubjectFields(Body):
         key = self.biological_sex
         if key is None or key == "":
             return None
+        if isinstance(key, bool) or not isinstance(key, int | str):
+            raise invalid("biological_sex", "A number or a name is needed.")
         if isinstance(key, str) and key.isascii() and key.isdigit() and len(key) < 10:
             key = int(key)
         try:

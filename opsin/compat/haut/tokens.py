@@ -16,6 +16,7 @@ from opsin.core.records import ApiKey
 from opsin.core.use_cases import UseCases
 
 _PATH = f"{API}/auth/private_tokens"
+_ORDERS = {"id": "id", "name": "name", "expiration_time": "expires_at"}
 
 
 class NewToken(Body):
@@ -51,7 +52,7 @@ class TokenRoutes:
             skip=page.skip,
             limit=page.size,
             text=page.text,
-            descending=page.descending,
+            order=page.order(_ORDERS),
         )
         return paginated(
             call.request, self._options, page, [_object(token) for token in found], count

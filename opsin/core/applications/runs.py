@@ -11,6 +11,7 @@ from opsin.core.access import Principal
 from opsin.core.applications.applications import Applications
 from opsin.core.applications.records import ApplicationInfo, ImageRun, Run, RunCounts
 from opsin.core.datasets import require_dataset
+from opsin.core.datasets import visible as visible_datasets
 from opsin.core.errors import InvalidInput, NotFound
 from opsin.core.records import Dataset, columns_of, from_values, to_record
 from opsin.storage.applications import application_runs, image_runs
@@ -172,11 +173,12 @@ async def _held_dataset(
 
     On PostgreSQL whoever inserts an image holds its dataset, so this waits for those under way.
     """
-    dataset = await require_dataset(connection, principal, dataset_id)
-    held = select(datasets.c.id).where(datasets.c.id == dataset.id).with_for_update()
-    if (await connection.execute(held)).first() is None:
-        raise NotFound("Dataset not found")
-    return dataset
+    held = select(datasets.c.id).where(
+        datasets.c.id == canonical_id(dataset_id), *visible_datasets(principal)
+    )
+    await connection.execute(held.with_for_update())
+    # Read behind the wait: meanwhile it may have been changed, or deleted.
+    return await require_dataset(connection, principal, dataset_id)
 
 
 async def _find(

@@ -58,9 +58,14 @@ class Scheduling:
         """
         if not stored:
             return
-        wanted = defined_runs().where(
-            application_runs.c.dataset_id == stored[0]["dataset_id"],
-            application_runs.c.is_enabled,
+        wanted = (
+            defined_runs()
+            .where(
+                application_runs.c.dataset_id == stored[0]["dataset_id"],
+                application_runs.c.is_enabled,
+            )
+            # In one order for everybody: those that are postponed are held until the commit.
+            .order_by(application_runs.c.id)
         )
         rows = (await transaction.connection.execute(wanted)).all()
         for defined in map(self.defined, rows):

@@ -23,7 +23,8 @@ from opsin.storage.tables import analyses, images
 from opsin.storage.vectors import insert_embeddings
 
 _RECOVER_AT_ONCE = 1000
-_OURS = analyses.c.external.is_(False)
+# Written as the indexes of the queue and of leases say it: PostgreSQL finds no `IS FALSE` in them.
+_OURS = ~analyses.c.external
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +114,17 @@ class AnalysisQueue:
 
     async def renew(self, lease_id: str) -> frozenset[str]:
         """Hold the lease longer; gives the analyses still held (others were cancelled or lost)."""
+        mine = (
+            select(analyses.c.id)
+            .where(_OURS, analyses.c.status == "PROCESSING", analyses.c.lease_id == lease_id)
+            # By id, as everybody holds several: those of a lease have one end, and its index.
+            .order_by(analyses.c.lease_until, analyses.c.id)
+            .with_for_update()
+            .cte("mine")
+        )
         statement = (
             update(analyses)
-            .where(analyses.c.lease_id == lease_id, analyses.c.status == "PROCESSING")
+            .where(analyses.c.id.in_(select(mine.c.id)))
             .values(lease_until=datetime.now(UTC) + self._lease)
             .returning(analyses.c.id)
         )
@@ -210,6 +219,7 @@ class AnalysisQueue:
         statement = (
             select(analyses.c.id)
             .where(analyses.c.id.in_(ids), condition, analyses.c.status == "PROCESSING")
+            .order_by(analyses.c.id)  # in one order for everybody who holds several
             .with_for_update()
         )
         return frozenset((await transaction.connection.execute(statement)).scalars())

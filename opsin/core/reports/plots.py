@@ -3,7 +3,7 @@
 import io
 import threading
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date
 
 from opsin.core.history.smoothing import Sample, SmoothingOptions, smooth
 from opsin.core.reports.contents import Point
@@ -11,6 +11,7 @@ from opsin.core.reports.contents import Point
 _DOTS_PER_INCH = 220
 _MILLIMETRES = 25.4  # in an inch
 _SCORES = (0, 100)
+_FIRST_DAY, _LAST_DAY = ((one - date(1970, 1, 1)).days for one in (date.min, date.max))
 _GREY, _PALE = "#5b6470", "#e3e6ea"
 _MANY = 60
 """From so many points on dots are small."""
@@ -41,6 +42,16 @@ def means(points: Sequence[Point]) -> list[float]:
     ]
 
 
+def _between(days: Sequence[float]) -> tuple[float, float]:
+    """Where the axis of time begins and ends: a twentieth beyond the days, and a day at least.
+
+    A day of Matplotlib is 1 at the beginning of 1970-01-02; it knows none before the year 1 and
+    none after 9999, and whoever takes pictures may say any time.
+    """
+    beyond = max((days[-1] - days[0]) / 20, 0.5 if days[-1] - days[0] < 1 else 0.0)
+    return max(days[0] - beyond, _FIRST_DAY), min(days[-1] + beyond, _LAST_DAY)
+
+
 def _plot(
     points: Sequence[Point], is_score: bool, colour: str, width: float, height: float
 ) -> bytes:
@@ -65,9 +76,7 @@ def _plot(
     else:
         axes.locator_params(axis="y", nbins=3)
         axes.margins(y=0.15)
-    if points[-1].at - points[0].at < timedelta(days=1):
-        middle = (days[0] + days[-1]) / 2
-        axes.set_xlim(middle - 0.5, middle + 0.5)
+    axes.set_xlim(*_between(days))
     locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]

@@ -236,6 +236,9 @@ async def test_smoothed_results_of_one_image_are_its_own(world: Measured) -> Non
     assert found[0]["algorithm_name"] == "Eye Bags"
     for method in ("mean_without_outliers", "linear_approximation"):
         assert await person.get(path, smoothing_method=method) == found
+    # As in `results`, nothing is asked for by an empty text.
+    assert await person.get(path, application_id="") == found
+    assert await person.get(path, application_id="nobody") == []
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,17 @@ async def test_private_tokens(any_haut: Haut) -> None:
     assert [t["name"] for t in (await person.get(TOKENS, q="T"))["results"]] == ["two", "three"]
     turned = await person.get(TOKENS, ordering="-id", page_size=2)
     assert [token["name"] for token in turned["results"]] == ["three", "two"]
+    for ordering, names in (
+        ("name", ["one", "three", "two"]),
+        ("-name", ["two", "three", "one"]),
+        # One that never ends is the last to end; of those that end together, the older is first.
+        ("expiration_time", ["one", "two", "three"]),
+        ("-expiration_time", ["three", "two", "one"]),
+        # As in other lists, what is no field says nothing.
+        ("-nothing", ["one", "two", "three"]),
+    ):
+        turned = await person.get(TOKENS, ordering=ordering)
+        assert [token["name"] for token in turned["results"]] == names, ordering
 
     headers = {"Authorization": f"Bearer {made[0]['data']}"}
     assert (await any_haut.client.get(f"{person.company}/", headers=headers)).status_code == 200

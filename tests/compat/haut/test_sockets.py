@@ -16,7 +16,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from opsin.compat.haut.broadcast import MOST_WAITING
+from opsin.compat.haut.notifications import MOST_EARLIER
 from opsin.core.access import Principal
+from opsin.core.reach import KNOWN_SECONDS
 from opsin.settings import Settings
 from opsin.storage.event_log import NewEvent
 from opsin.storage.tables import analyses, events
@@ -124,7 +126,7 @@ async def test_handshakes_that_are_refused(served: Haut) -> None:
         path = f"/notifications/results/?company_id={company_id}"
         assert await refused(served, path, token) == 403
     assert await refused(served, "/notifications/results/", token) == 403
-    assert await refused(served, "/notifications/results/?company_id=x", token) == 404
+    assert await refused(served, "/notifications/results/?company_id=x", token) == 403
 
 
 async def test_a_key_of_no_account_has_no_user(served: Haut) -> None:
@@ -229,6 +231,39 @@ async def test_linked_companies_are_told_of_and_others_are_not(served: Haut) -> 
     async with notifications(served, linked) as client:
         await frame(client)
         await measured_image(person, DETECTOR)
+        await nothing(client)
+
+
+async def test_a_company_that_is_linked_no_more_is_not_told_of(served: Haut) -> None:
+    """The socket is closed; the next one is told of the companies that are left."""
+    person, linked = await somebody(served, "parting"), await somebody(served, "parted")
+    companies = served.parts.use_cases.companies
+    await companies.link("parting company", "parted company")
+    async with notifications(served, person) as client:
+        assert await companies.unlink("parting company", "parted company")
+        await asyncio.sleep(KNOWN_SECONDS)
+        await measured_image(linked, DETECTOR)
+        with pytest.raises(ConnectionClosed) as closed:
+            await frame(client)
+    assert closed.value.rcvd is not None and closed.value.rcvd.code == 1008
+    async with notifications(served, person) as client:
+        image = await measured_image(person, DETECTOR)
+        assert (await frame(client))["meta"]["image_id"] == id_of(image)
+
+
+async def test_of_very_many_before_the_newest_come(served: Haut) -> None:
+    person = await somebody(served, "busy")
+    many = MOST_EARLIER + 100
+    data = {"run_id": ABSENT, "application_id": V2, "subject_id": ABSENT}
+    async with served.parts.use_cases.database.write() as transaction:
+        for number in range(many):
+            told = {**data, "batch_id": str(number)}
+            transaction.emit(
+                NewEvent("run.completed", person.company_id, ABSENT, ABSENT, data=told)
+            )
+    async with notifications(served, person, max_queue=None) as client:
+        for number in range(many - MOST_EARLIER, many):
+            assert (await frame(client))["meta"]["batch_id"] == str(number)
         await nothing(client)
 
 

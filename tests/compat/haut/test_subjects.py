@@ -55,6 +55,14 @@ async def test_sexes(any_haut: Haut, sex: object) -> None:
     assert told == {"id": 2, "name": "Female", "tech_name": "female"}
 
 
+def nested(depth: int) -> list[Any]:
+    """Lists within each other."""
+    found: list[Any] = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
 WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"name": ""}, "name", "blank"),
     ({"name": None}, "name", "null"),
@@ -64,12 +72,17 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"birth_date": 1990}, "birth_date", "invalid"),
     ({"biological_sex": 99}, "biological_sex", "does_not_exist"),
     ({"biological_sex": "x"}, "biological_sex", "does_not_exist"),
+    ({"biological_sex": {"id": 1}}, "biological_sex", "invalid"),
+    ({"biological_sex": 1.5}, "biological_sex", "invalid"),
+    ({"biological_sex": True}, "biological_sex", "invalid"),
     ({"meta": "text"}, "meta", "invalid"),
     ({"meta": [1]}, "meta", "invalid"),
+    ({"meta": {"a": nested(240)}}, "meta", "invalid"),
+    ({"meta": {"a": "\x00"}}, "meta", "invalid"),
 ]
 
 
-@pytest.mark.parametrize(("fields", "attr", "code"), WRONG, ids=str)
+@pytest.mark.parametrize(("fields", "attr", "code"), WRONG, ids=range(len(WRONG)))
 async def test_a_subject_that_is_none(
     any_haut: Haut, fields: dict[str, Any], attr: str, code: str
 ) -> None:
@@ -92,9 +105,9 @@ async def test_a_name_may_be_a_number(any_haut: Haut) -> None:
 
 async def test_a_name_that_no_database_keeps(any_haut: Haut) -> None:
     dataset = await any_haut.ours.dataset()
-    for body, attr in (({"name": "a\x00b"}, "name"), ({"name": "x", "meta": {"a": "\x00"}}, None)):
-        error = fault(await any_haut.ours.ask("POST", f"{dataset}/subjects/", json=body), 400)
-        assert error["attr"] == attr
+    body = {"name": "a\x00b"}
+    error = fault(await any_haut.ours.ask("POST", f"{dataset}/subjects/", json=body), 400)
+    assert error["attr"] == "name"
 
 
 async def test_a_change_names_what_changes(any_haut: Haut) -> None:

@@ -6,6 +6,7 @@ import hmac
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,10 +14,16 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import select
 
-from opsin.compat.haut.deliveries import area_results
+from opsin.compat.haut.deliveries import Deliveries, area_results
+from opsin.compat.haut.notifications import KINDS
+from opsin.compat.haut.numbers import Algorithms
+from opsin.compat.haut.results import Results
+from opsin.compat.haut.webhooks import NAME
 from opsin.core.access import Principal
+from opsin.core.webhooks.formats import Outgoing
 from opsin.core.webhooks.records import DeliveryStatus
 from opsin.settings import Settings
+from opsin.storage.event_log import EventFilter, read_events
 from opsin.storage.webhooks import webhook_deliveries, webhooks
 from tests.compat.haut.flow import DETECTOR, REDNESS, V2, attach, id_of, large_portrait, results
 from tests.compat.haut.world import (
@@ -189,6 +196,49 @@ async def test_one_call_for_a_batch(office: Office) -> None:
     assert all(one["images"]["original"]["signed_url"] for one in told["photos"])
     await asyncio.sleep(4)
     assert len(office.receiver.at(path)) == 1
+
+
+async def test_of_a_photo_that_was_deleted_nobody_is_told(office: Office) -> None:
+    """With the batch that is left of it, too; written here, so that no moment decides."""
+    dataset, _ = await office.hooked("/deleted", merge_webhooks=True, enabled=False)
+    batch = await office.person.batch(await office.person.subject(dataset))
+    photos = [
+        await office.person.image(batch, side_id=side, b64data=_picture(side)) for side in (1, 2)
+    ]
+    for photo in photos:
+        await results(office.person, photo, 1)
+    use_cases, company_id = office.haut.parts.use_cases, office.person.company_id
+    (webhook,) = [
+        one
+        for one in await use_cases.webhooks.listed(Principal(company_id, "a test"), format=NAME)
+        if one.dataset_id == id_of(dataset)
+    ]
+    wanted = EventFilter(company_id, KINDS, id_of(dataset))
+    async with use_cases.database.read() as connection:
+        finished = await read_events(connection, wanted, after=0, limit=10)
+    written = Deliveries(
+        use_cases, Results(use_cases, Algorithms(use_cases)), settle=timedelta(0)
+    ).write
+
+    async def told() -> list[dict[str, Any]]:
+        now = datetime.now(UTC)
+        sent = [await written(Outgoing(webhook, one, ABSENT, now, ("secret",))) for one in finished]
+        return [json.loads(one.body) for one in sent if one is not None]
+
+    (whole,) = await told()
+    assert {one["image_id"] for one in whole["photos"]} == {id_of(photo) for photo in photos}
+    (last,) = [photo for photo in photos if id_of(photo) == whole["image_id"]]
+    # By another API, and so that it may come back: here it is no more.
+    reader = Principal(company_id, "a test")
+    await use_cases.image_deletions.delete(
+        reader, None, id_of(last), "a reason that is long enough"
+    )
+    assert (await office.person.ask("GET", last)).status_code == 404
+    (rest,) = await told()
+    (kept,) = set(photos) - {last}
+    assert [one["image_id"] for one in rest["photos"]] == [rest["image_id"]] == [id_of(kept)]
+    assert (await office.person.ask("DELETE", kept)).status_code == 200
+    assert await told() == []
 
 
 async def test_without_merging_each_photo_is_told_of(office: Office) -> None:

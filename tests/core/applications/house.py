@@ -1,11 +1,12 @@
 """A house with an application of fake operations, and short ways to see what its runs did."""
 
+import asyncio
 import io
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from opsin import Application, Step
 from opsin.assembly import Parts
@@ -15,6 +16,7 @@ from opsin.core.images import NewImage
 from opsin.core.records import Analysis, Dataset, Image, columns_of, to_record
 from opsin.core.testing import FakeOperation, Script
 from opsin.settings import Settings
+from opsin.storage.database import Database
 from opsin.storage.event_log import Event, read_events
 from opsin.storage.tables import analyses
 from tests.core.given_plugins import house_of
@@ -87,3 +89,14 @@ async def told(parts: Parts, kind: str) -> list[Event]:
 async def completed(parts: Parts) -> list[str]:
     """The images that runs are told to have done with, in the order of their ids."""
     return sorted(str(event.image_id) for event in await told(parts, "run.completed"))
+
+
+async def lock_waits(database: Database) -> None:
+    """Until somebody in a PostgreSQL database waits for a lock."""
+    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    async with asyncio.timeout(60):
+        while True:
+            async with database.read() as connection:
+                if (await connection.execute(waiting)).scalar_one():
+                    return
+            await asyncio.sleep(0.01)

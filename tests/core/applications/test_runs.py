@@ -1,8 +1,10 @@
 """Attaching, changing and detaching: one run a dataset and application, and whose it is."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import update
 
 from opsin.assembly import Parts
 from opsin.core.access import Principal
@@ -13,6 +15,7 @@ from opsin.core.records import Dataset
 from opsin.core.testing import Script
 from opsin.settings import Settings
 from opsin.storage.ids import new_id
+from opsin.storage.tables import datasets
 from tests.conftest import other_company
 from tests.core.applications.house import (
     FIRST,
@@ -21,6 +24,7 @@ from tests.core.applications.house import (
     asked_of,
     fill,
     keys_by_image,
+    lock_waits,
     new_dataset,
     sample_house,
     told,
@@ -109,6 +113,21 @@ async def test_two_attach_at_once_and_get_one_run(
     await fill(parts)
     assert len(await asked_of(parts, made[0].id)) == 9
     assert len(await told(parts, "run.created")) == 1
+
+
+async def test_a_dataset_that_is_being_deleted_gets_no_run(
+    parts: Parts, principal: Principal, dataset: Dataset
+) -> None:
+    database, runs = parts.use_cases.database, parts.use_cases.runs
+    async with database.write() as transaction:
+        hidden = update(datasets).where(datasets.c.id == dataset.id)
+        await transaction.connection.execute(hidden.values(deleted_at=datetime.now(UTC)))
+        attaching = asyncio.create_task(runs.attach(principal, SAMPLE.id, dataset.id))
+        if not database.is_sqlite:
+            await lock_waits(database)
+    with pytest.raises(NotFound):
+        await attaching
+    assert await told(parts, "run.created") == []
 
 
 async def test_unknown_steps_and_none_are_refused(

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -15,6 +15,8 @@ from opsin.core.reports.plots import means, plot
 from tests.core.history.rows import MOMENT
 
 COLOUR = "#d53d2c"
+FIRST, LAST = (one.replace(tzinfo=UTC) for one in (datetime.min, datetime.max))
+"""Callers say when their pictures were taken, and may say anything."""
 
 
 def points(*given: tuple[float, float]) -> list[Point]:
@@ -49,8 +51,11 @@ def test_scores_are_shown_between_0_and_100() -> None:
         points((0, 50), (0, 50)),
         points((-3000, 1), (0, 99)),
         points(*((-day / 100, day % 100) for day in range(600, -1, -1))),
+        [Point(FIRST, 50)],
+        [Point(LAST, 50)],
+        [Point(FIRST, 1), Point(LAST, 99)],
     ],
-    ids=["at one time", "years apart", "many"],
+    ids=["at one time", "years apart", "many", "first of all", "last of all", "all of time"],
 )
 def test_every_history_is_drawn_and_the_same_way_on_every_thread(given: list[Point]) -> None:
     first = drawn(given)

@@ -51,9 +51,15 @@ async def new_dataset(
     )
 
 
-async def add(parts: Parts, principal: Principal, dataset: Dataset, seed: int = 0) -> Image:
+async def add(
+    parts: Parts,
+    principal: Principal,
+    dataset: Dataset,
+    seed: int = 0,
+    subject_id: str | None = None,
+) -> Image:
     """An image of a dataset; equal seeds make equal bytes."""
-    new = NewImage(dataset.id, f"{seed}.jpg")
+    new = NewImage(dataset.id, f"{seed}.jpg", subject_id=subject_id)
     picture = noise_jpeg(width=24, height=16, seed=seed)
     return await parts.use_cases.images.add(principal, new, io.BytesIO(picture))
 

@@ -190,7 +190,6 @@ async def test_it_is_hidden_at_once_and_takes_nothing_more(
             await attempt
     assert await use_cases.owners.company_of(datasets, dataset.id) is None
     assert await use_cases.datasets.page(principal) == ([], 0)
-    assert await use_cases.datasets.of_name_part(principal) == []
     assert await use_cases.datasets.listed([principal.company_id], skip=0, limit=9) == []
     # Whoever comes next goes on, and nothing is left.
     removed = await use_cases.retention.run()

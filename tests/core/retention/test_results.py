@@ -130,7 +130,7 @@ async def test_recorded_calls_go_as_all_others_do(
         use_cases = parts.use_cases
         principal = await use_cases.access.local()
         await _record(parts, principal)
-        [dataset] = await use_cases.datasets.of_name_part(principal, "Recorded from")
+        [dataset], _ = await use_cases.datasets.page(principal, text="Recorded from")
         [image], _ = await use_cases.image_pages.page(principal, dataset_id=dataset.id)
         await use_cases.datasets.update(
             principal,
@@ -145,7 +145,7 @@ async def test_recorded_calls_go_as_all_others_do(
         # A deleted dataset is none that calls are recorded in.
         await use_cases.datasets.delete(principal, dataset.id)
         await _record(parts, principal)
-        [other] = await use_cases.datasets.of_name_part(principal, "Recorded from")
+        [other], _ = await use_cases.datasets.page(principal, text="Recorded from")
         assert other.id != dataset.id
         assert (await rows(parts)).images == 1
 
