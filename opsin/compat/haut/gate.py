@@ -8,12 +8,12 @@ from http import HTTPStatus
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from opsin.compat.forgery import check_forgery
+from opsin.compat.forgery import check_forgery, is_foreign
 from opsin.compat.haut.answers import Refused, fault, not_found
 from opsin.compat.haut.chain import Chain
 from opsin.compat.haut.options import HautOptions
 from opsin.core.access import Access, Principal
-from opsin.core.errors import NotFound, Unauthenticated
+from opsin.core.errors import Forbidden, NotFound, Unauthenticated
 from opsin.core.places import Places
 from opsin.storage.ids import canonical_id
 
@@ -103,6 +103,17 @@ class Gate:
                     "not_authenticated", "Authentication credentials were not provided."
                 ) from error
             raise _unknown("authentication_failed", "Invalid or expired token.") from error
+
+    async def listener(self, socket: HTTPConnection) -> Principal:
+        """The caller who opens a WebSocket.
+
+        Raises Refused 401, and Forbidden for a page of another site, for which the browser would
+        show the cookie by itself.
+        """
+        is_shown = any(name in socket.headers for name in _HEADERS)
+        if _COOKIE in socket.cookies and not is_shown and is_foreign(socket, self._options.origins):
+            raise Forbidden("Pages of this origin may not call")
+        return await self.caller(socket)
 
     async def acting(self, principal: Principal, company_id: str) -> Principal:
         """The caller for this company; Forbidden when it is not one of theirs."""

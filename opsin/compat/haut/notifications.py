@@ -47,7 +47,7 @@ class Notifications:
 
     async def serve(self, socket: WebSocket) -> None:
         """Until the client goes; raises what the handshake is refused with."""
-        principal = await self._gate.caller(socket)
+        principal = await self._gate.listener(socket)
         account_id = await self._own_account(principal, socket.query_params.get("user_id"))
         companies = [principal.company_id]
         if principal.reaches_all:

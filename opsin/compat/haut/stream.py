@@ -34,7 +34,7 @@ class ResultStream:
 
     async def serve(self, socket: WebSocket) -> None:
         """Until the client goes; raises what the handshake is refused with."""
-        principal = await self._gate.caller(socket)
+        principal = await self._gate.listener(socket)
         company_id = socket.query_params.get("company_id", "")
         if canonical_id(company_id) is None:
             raise Forbidden("company_id must name a company of the user")

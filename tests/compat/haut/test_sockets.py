@@ -110,6 +110,21 @@ async def measured_image(person: Person, *numbers: int) -> str:
 # --- handshakes -----------------------------------------------------------------------------------
 
 
+async def test_pages_of_other_sites_do_not_listen(served: Haut) -> None:
+    """A browser adds the cookie for any page; whoever shows a header means it."""
+    person = await somebody(served, "origins")
+    path = f"/notifications/?user_id={person.number}"
+    cookie = {"Cookie": f"authorization={person.token}"}
+    elsewhere = {"Origin": "https://elsewhere.example"}
+    assert await refused(served, path, cookie | elsewhere) == 403
+    own = {"Origin": f"http://127.0.0.1:{served.live.port}"}
+    async with opened(served, path, cookie | own) as client:
+        await nothing(client)
+    shown = {"Authorization": f"Bearer {person.token}"}
+    async with opened(served, path, shown | cookie | elsewhere) as client:
+        await nothing(client)
+
+
 async def test_handshakes_that_are_refused(served: Haut) -> None:
     ours, theirs = served.ours, served.theirs
     token = {"Authorization": ours.token}
