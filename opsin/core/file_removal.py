@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from opsin.core.blob_sweep import BlobSweep
 from opsin.core.deletion_log import DeletionAction, note
@@ -80,13 +81,7 @@ async def _remove(transaction: Transaction, held: Sequence[Image], reason: Reaso
         return set()
     connection, now = transaction.connection, datetime.now(UTC)
     ids = [image.id for image in held]
-    of_them = select(analyses.c.id).where(analyses.c.image_id.in_(ids))
-    # What pipelines may still send to such an analysis would be a file of the picture again.
-    await connection.execute(delete(uploads).where(uploads.c.analysis_id.in_(of_them)))
-    derived = await connection.execute(
-        delete(artifacts).where(artifacts.c.analysis_id.in_(of_them)).returning(artifacts.c.sha256)
-    )
-    digests = {digest for digest in derived.scalars() if digest is not None}
+    digests = await remove_derived(connection, ids)
     await connection.execute(
         update(images).where(images.c.id.in_(ids)).values(storage_deleted=True, updated_at=now)
     )
@@ -103,3 +98,17 @@ async def _remove(transaction: Transaction, held: Sequence[Image], reason: Reaso
             )
         )
     return digests
+
+
+async def remove_derived(connection: AsyncConnection, image_ids: Sequence[str]) -> set[str]:
+    """Take the files that were made of images out of the rows; their analyses are held.
+
+    Gives the digests of what the store may hold no longer.
+    """
+    of_them = select(analyses.c.id).where(analyses.c.image_id.in_(image_ids))
+    # What pipelines may still send to such an analysis would be a file of the picture again.
+    await connection.execute(delete(uploads).where(uploads.c.analysis_id.in_(of_them)))
+    derived = await connection.execute(
+        delete(artifacts).where(artifacts.c.analysis_id.in_(of_them)).returning(artifacts.c.sha256)
+    )
+    return {digest for digest in derived.scalars() if digest is not None}

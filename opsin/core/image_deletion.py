@@ -12,6 +12,7 @@ from opsin.core.blob_sweep import BlobSweep
 from opsin.core.datasets import require_dataset
 from opsin.core.deletion_log import DeletionAction, ImageDeletion, note
 from opsin.core.errors import Conflict, Gone, InvalidInput, NotFound
+from opsin.core.file_removal import remove_derived
 from opsin.core.images import OnArrival, require_image
 from opsin.core.new_images import require_room_again
 from opsin.core.records import Image, columns_of, to_record
@@ -53,15 +54,21 @@ class ImageDeletions:
         *,
         force: bool = False,
     ) -> Image:
-        """Hide an image, of that dataset if one is named; with `force` its file goes at once.
+        """Hide an image, of that dataset if one is named; with `force` its files go at once.
+
+        Its files are its own and those that were made of it.
 
         Raises InvalidInput for a reason that is too short, Conflict for one that is deleted.
         """
         if len(reason.strip()) < self._least_reason or not is_storable_text(reason):
             raise InvalidInput(f"reason must have at least {self._least_reason} characters")
-        now = datetime.now(UTC)
+        now, digests = datetime.now(UTC), set[str]()
         async with self._database.write() as transaction:
-            image = await _held(transaction.connection, principal, dataset_id, image_id)
+            connection = transaction.connection
+            if force:
+                found = await require_image(connection, principal, image_id, deleted=True)
+                await hold_analyses(connection, [found.id])
+            image = await _held(connection, principal, dataset_id, image_id)
             if image.hard_deleted_at is not None or (image.deleted_at is not None and not force):
                 raise Conflict("Image is already deleted")
             values: dict[str, object] = {
@@ -77,11 +84,12 @@ class ImageDeletions:
                     "hard_deleted_at": now,
                     "hard_deleted_by": principal.name,
                 }
+                digests = {image.sha256} | await remove_derived(connection, [image.id])
             action = DeletionAction.FORCE_DELETE if force else DeletionAction.SOFT_DELETE
             changed = await _change(transaction, principal, image, values, action, reason.strip())
             transaction.emit(_event("image.deleted", changed))
-        if force:
-            await self._sweep.remove(image.sha256)
+        if digests:
+            await self._sweep.remove(*digests)
         return changed
 
     async def restore(

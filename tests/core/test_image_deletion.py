@@ -13,9 +13,11 @@ from opsin.core.analyses import NewExternalAnalysis
 from opsin.core.errors import BlobNotFound, Conflict, Gone, InvalidInput, NotFound
 from opsin.core.images import NewImage
 from opsin.core.records import Image
+from opsin.settings import Settings
 from opsin.storage.tables import events
 from tests.conftest import other_company
 from tests.core.house import add_image
+from tests.core.retention.kept import check_files, compute, rows, tell
 from tests.pictures import solid_png
 
 REASON = "it is out of focus"
@@ -99,6 +101,20 @@ async def test_by_force_the_file_goes_at_once(parts: Parts, principal: Principal
         with pytest.raises(Conflict):
             await deletions.delete(principal, None, one.id, REASON, force=True)
     assert await told(parts, principal, image) == ["soft_delete", "force_delete"]
+
+
+async def test_by_force_what_was_made_of_it_goes_too(
+    parts: Parts, principal: Principal, settings: Settings
+) -> None:
+    """A cut-out face is the picture again; who has equal bytes keeps them."""
+    image, twin = [await add_image(parts, principal) for _ in range(2)]
+    await compute(parts, principal, image)
+    await tell(parts, principal, image, b"both")
+    await compute(parts, principal, twin, b"both")
+    await parts.use_cases.image_deletions.delete(principal, None, image.id, REASON, force=True)
+    left = await rows(parts)
+    assert (left.images, left.analyses, left.artifacts) == (2, 3, 1)
+    await check_files(parts, settings)
 
 
 async def test_after_its_time_it_is_gone(
