@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from opsin.core.access import Principal
-from opsin.core.contract import Picture
+from opsin.core.contract import Picture, Target
 from opsin.core.engine import Task, make_task
 from opsin.core.errors import InvalidInput, OpsinError
 from opsin.core.exports.masks import Mask, mask_of
@@ -76,7 +76,10 @@ class Masks:
                 task = make_task(self._use_cases.host, "mask", operation.name)
             except InvalidInput:  # it needs params that only an operator can choose
                 continue
-            if availability.reason(operation, task.target) is None:
+            # Outlines of a part, such as a face, are none of the animal.
+            if task.target is Target.WHOLE_IMAGE and (
+                availability.reason(operation, task.target) is None
+            ):
                 return task
         return None
 
