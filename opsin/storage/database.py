@@ -50,8 +50,13 @@ class _SqliteConnection(sqlite3.Connection):
         super().__init__(*arguments, **options)
         # The driver must not begin transactions of its own; ours begin in `on_begin`.
         self.isolation_level = None
-        for pragma in _SQLITE_PRAGMAS:
-            self.execute(pragma)
+        try:
+            for pragma in _SQLITE_PRAGMAS:
+                self.execute(pragma)
+        except sqlite3.DatabaseError as error:
+            # The first statement tells of it; the driver would complain of a connection not made.
+            if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
+                raise
         self.create_function(CARRIES, 3, carries, deterministic=True)
 
     def close(self) -> None:

@@ -226,7 +226,11 @@ async def test_a_full_engine_costs_no_attempt(settings: Settings) -> None:
             asyncio.create_task(use_cases.immediate.analyze(principal, source, [task]))
             for _ in range(3)
         ]
-        await script.running.arrival()
+
+        async def is_full() -> bool:
+            return sum(one.queued for one in use_cases.engine.statistics()) == 2
+
+        await until(is_full)
         asked = await ask(parts, principal, image, "fake")
 
         async def was_refused() -> bool:
