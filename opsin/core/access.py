@@ -14,6 +14,7 @@ from opsin.core.known_keys import KNOWN_SECONDS, KnownKeys, Together
 from opsin.core.live_keys import LiveKeys
 from opsin.core.reach import Reach
 from opsin.core.records import ApiKey, Company, columns_of, from_values, to_record
+from opsin.core.roles import ALL_RIGHTS, Permission, Rights
 from opsin.core.storable import is_storable_text
 from opsin.core.tokens import NewToken, TokenParts
 from opsin.storage.database import Database
@@ -39,11 +40,30 @@ class Principal:
     account_id: str | None = None
     reaches_all: bool = False
     """Whether they may act for every company that their account reaches."""
+    rights: Rights = ALL_RIGHTS
+    """What they may do in that company."""
+
+    @property
+    def kind(self) -> str:
+        """What they are: an `account`, a company's `key`, or `opsin` itself and its operator."""
+        if self.account_id is not None:
+            return "account"
+        return "key" if self.key_id is not None else "opsin"
 
     @property
     def identity(self) -> str:
         """The id of whoever calls: of the account, else of the key, else of the company."""
         return self.account_id or self.key_id or self.company_id
+
+    def may(self, permission: Permission, dataset_id: str | None = None) -> bool:
+        """In that dataset; without one, in the company as a whole."""
+        return self.rights.allow(permission, dataset_id)
+
+    def require(self, permission: Permission, dataset_id: str | None = None) -> None:
+        """Raises Forbidden unless the caller may; ask of rows that were read within their reach."""
+        if not self.may(permission, dataset_id):
+            where = "in the whole company" if dataset_id is None else "in this dataset"
+            raise Forbidden(f"You need the permission to {permission.value} {where}")
 
 
 class Access:

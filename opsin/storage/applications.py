@@ -13,7 +13,7 @@ from sqlalchemy import (
     text,
 )
 
-from opsin.storage.tables import Id, Json, UtcDateTime, metadata
+from opsin.storage.tables import Id, Json, UtcDateTime, metadata, role_column
 
 # Those that accounts have made; those of plugins are known from their code.
 applications = Table(
@@ -107,6 +107,7 @@ company_links = Table(
     Column("company_id", Id, ForeignKey("companies.id", ondelete="CASCADE"), nullable=False),
     Column("linked_company_id", Id, ForeignKey("companies.id", ondelete="CASCADE"), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    role_column(),  # the most that anybody may do there by this link
     UniqueConstraint("company_id", "linked_company_id"),
     Index(None, "linked_company_id"),
 )

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from opsin.storage.json_text import dump_json, load_json
-from opsin.storage.tables import Id, UtcDateTime, metadata
+from opsin.storage.tables import Id, UtcDateTime, metadata, role_column
 
 
 class _JsonText(TypeDecorator[Any]):
@@ -55,6 +55,7 @@ memberships = Table(
     _reference("company_id", "companies"),
     _reference("account_id", "accounts"),
     Column("created_at", UtcDateTime, nullable=False),
+    role_column(),
     UniqueConstraint("account_id", "company_id"),
     Index(None, "company_id"),
 )

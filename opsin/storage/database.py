@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from opsin.core.errors import ConfigurationError, MissingExtra, StorageError
+from opsin.storage.audit import NewAuditEntry, append_audit
 from opsin.storage.event_log import NewEvent, append_events
 from opsin.storage.json_text import dump_json, load_json
 from opsin.storage.notifications import Notifications
@@ -69,11 +70,12 @@ class _SqliteConnection(sqlite3.Connection):
 
 
 class Transaction:
-    """One write: its connection, and the events that are committed with it."""
+    """One write: its connection, and the events and audit entries that are committed with it."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self.connection = connection
         self.events: list[NewEvent] = []
+        self.audited: list[NewAuditEntry] = []
 
     async def lock_blobs(self, *, exclusive: bool) -> None:
         """Keep the sweeper (exclusive) and those who are about to name a blob (shared) apart."""
@@ -85,6 +87,10 @@ class Transaction:
     def emit(self, event: NewEvent) -> None:
         """Tell of a change made in this transaction."""
         self.events.append(event)
+
+    def audit(self, entry: NewAuditEntry) -> None:
+        """Note who did what in this transaction; see `opsin.core.audit`."""
+        self.audited.append(entry)
 
 
 class Signal:
@@ -157,6 +163,8 @@ class Database:
             async with self._writer.begin() as connection:
                 transaction = Transaction(connection)
                 yield transaction
+                if transaction.audited:
+                    await append_audit(connection, transaction.audited)
                 if transaction.events:
                     await append_events(connection, transaction.events)
         if transaction.events:

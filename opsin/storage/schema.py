@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 import opsin.storage.applications
+import opsin.storage.audit
 import opsin.storage.curation
 import opsin.storage.predictions
 import opsin.storage.webhooks  # noqa: F401 - so do these

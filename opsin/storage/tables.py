@@ -84,6 +84,11 @@ def _time(name: str, *, nullable: bool = False) -> Column[datetime]:
     return Column(name, UtcDateTime, nullable=nullable)
 
 
+def role_column() -> Column[str]:
+    """What somebody may do in the whole company; NULL: only what is said of single datasets."""
+    return Column("role", String(16), nullable=True, default="admin", server_default="admin")
+
+
 companies = Table(
     "companies",
     metadata,
@@ -105,6 +110,7 @@ accounts = Table(
     Column("full_name", String(255), nullable=False, default="", server_default=""),
     # Argon2id, with its parameters and salt; none for those whom somebody else lets in.
     Column("password_hash", Text, nullable=True),
+    role_column(),  # in their own company
     Index(None, "company_id"),
     Index(None, "number", unique=True),
 )
@@ -130,6 +136,7 @@ api_keys = Table(
     # What a session is renewed with, once.
     Column("refresh_sha256", String(64), nullable=True),
     _time("refresh_until", nullable=True),
+    role_column(),  # of a company's key; tokens of an account may do what the account may
     Index(None, "company_id", "id"),
     Index(None, "account_id"),
     Index(None, "number", unique=True),
@@ -172,6 +179,23 @@ datasets = Table(
         sqlite_where=text("deleted_at IS NOT NULL"),
         postgresql_where=text("deleted_at IS NOT NULL"),
     ),
+)
+
+# What an account, or a company's key, may do in one dataset beside what its role gives it anyway.
+dataset_roles = Table(
+    "dataset_roles",
+    metadata,
+    _id(),
+    _reference("company_id", "companies"),
+    _reference("dataset_id", "datasets"),
+    _reference("account_id", "accounts", nullable=True),
+    _reference("key_id", "api_keys", nullable=True),
+    Column("role", String(16), nullable=False),
+    _time("created_at"),
+    UniqueConstraint("account_id", "dataset_id"),
+    UniqueConstraint("key_id", "dataset_id"),
+    Index(None, "dataset_id"),
+    Index(None, "company_id"),
 )
 
 subjects = Table(

@@ -1,0 +1,94 @@
+"""Roles of people and keys, per company and per dataset, and the audit.
+
+Revision ID: 0009
+Revises: 0008
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0009"
+down_revision = "0008"
+branch_labels = None
+depends_on = None
+
+ID = sa.String(length=36).with_variant(sa.UUID(as_uuid=False), "postgresql")
+TIME = sa.DateTime(timezone=True)
+JSON = sa.JSON(none_as_null=True)
+
+
+def upgrade() -> None:
+    # Whoever was let in until now could do everything, and goes on so.
+    for table in ("accounts", "memberships", "company_links", "api_keys"):
+        op.add_column(
+            table, sa.Column("role", sa.String(length=16), server_default="admin", nullable=True)
+        )
+    op.create_table(
+        "dataset_roles",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("company_id", ID, nullable=False),
+        sa.Column("dataset_id", ID, nullable=False),
+        sa.Column("account_id", ID, nullable=True),
+        sa.Column("key_id", ID, nullable=True),
+        sa.Column("role", sa.String(length=16), nullable=False),
+        sa.Column("created_at", TIME, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["company_id"],
+            ["companies.id"],
+            name=op.f("fk_dataset_roles_company_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["dataset_id"],
+            ["datasets.id"],
+            name=op.f("fk_dataset_roles_dataset_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["account_id"],
+            ["accounts.id"],
+            name=op.f("fk_dataset_roles_account_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["key_id"], ["api_keys.id"], name=op.f("fk_dataset_roles_key_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_dataset_roles")),
+        sa.UniqueConstraint(
+            "account_id", "dataset_id", name=op.f("uq_dataset_roles_account_id_dataset_id")
+        ),
+        sa.UniqueConstraint(
+            "key_id", "dataset_id", name=op.f("uq_dataset_roles_key_id_dataset_id")
+        ),
+    )
+    op.create_index(op.f("ix_dataset_roles_dataset_id"), "dataset_roles", ["dataset_id"])
+    op.create_index(op.f("ix_dataset_roles_company_id"), "dataset_roles", ["company_id"])
+    op.create_table(
+        "audit_entries",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("company_id", ID, nullable=False),
+        sa.Column("action", sa.String(length=64), nullable=False),
+        sa.Column("actor_kind", sa.String(length=16), nullable=False),
+        sa.Column("actor_id", sa.String(length=36), nullable=True),
+        sa.Column("actor_name", sa.String(length=320), nullable=False),
+        sa.Column("subject_kind", sa.String(length=32), nullable=True),
+        sa.Column("subject_id", sa.String(length=255), nullable=True),
+        sa.Column("dataset_id", ID, nullable=True),
+        sa.Column("details", JSON, nullable=False),
+        sa.Column("request_id", sa.Text(), nullable=True),
+        sa.Column("created_at", TIME, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entries")),
+    )
+    op.create_index(op.f("ix_audit_entries_company_id_id"), "audit_entries", ["company_id", "id"])
+    op.create_index(
+        op.f("ix_audit_entries_company_id_subject_id_id"),
+        "audit_entries",
+        ["company_id", "subject_id", "id"],
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("audit_entries")
+    op.drop_table("dataset_roles")
+    for table in ("api_keys", "company_links", "memberships", "accounts"):
+        op.drop_column(table, "role")
