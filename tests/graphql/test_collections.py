@@ -19,7 +19,6 @@ from tests.core.given_plugins import given
 from tests.core.labelled import FINGERPRINT, ColorEmbedding
 from tests.graphql import asking
 from tests.graphql.asking import NO_SUCH_ID, codes
-from tests.graphql.conftest import postgres_database
 from tests.graphql.test_main_job import ended
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -52,23 +51,12 @@ READ = """query($key: String!) { collection(key: $key) {
   classifiers { totalCount nodes { id digest isBest score metrics } } } }"""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["sqlite", "postgresql"])
-async def door(
-    request: pytest.FixtureRequest,
-    module_settings: Settings,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncIterator[LiveServer]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def door(any_module_settings: Settings) -> AsyncIterator[LiveServer]:
     """A server with the operation `embed_color` and a worker, on each kind of database."""
-    changes: dict[str, Any] = {"data_dir": tmp_path_factory.mktemp("door"), "worker": True}
-    plugins = [given(ColorEmbedding())]
-    if request.param == "sqlite":
-        async with serve(module_settings.model_copy(update=changes), more_plugins=plugins) as live:
-            yield live
-        return
-    async with postgres_database(request.getfixturevalue("postgres")) as url:
-        changes["database_url"] = url
-        async with serve(module_settings.model_copy(update=changes), more_plugins=plugins) as live:
-            yield live
+    settings = any_module_settings.model_copy(update={"worker": True})
+    async with serve(settings, more_plugins=[given(ColorEmbedding())]) as live:
+        yield live
 
 
 def png(red: int, blue: int) -> bytes:

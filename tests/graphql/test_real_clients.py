@@ -14,7 +14,6 @@ import pytest_asyncio
 from opsin.settings import Settings
 from tests.conftest import LiveServer, serve
 from tests.graphql.asking import codes
-from tests.graphql.conftest import postgres_database
 from tests.graphql.front_ends import (
     CORNERS,
     FOUND,
@@ -33,21 +32,11 @@ GRAPHQL_JSON = "application/graphql-response+json; charset=utf-8"
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("node_clients")]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["sqlite", "postgresql"])
-async def live(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[LiveServer]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def live(any_module_settings: Settings) -> AsyncIterator[LiveServer]:
     """A server with a worker on each kind of database, for all clients."""
-    settings: Settings = request.getfixturevalue("module_settings")
-    changes: dict[str, object] = {"data_dir": tmp_path_factory.mktemp("front"), "worker": True}
-    if request.param == "sqlite":
-        async with serve(settings.model_copy(update=changes)) as server:
-            yield server
-        return
-    async with postgres_database(request.getfixturevalue("postgres")) as url:
-        changes["database_url"] = url
-        async with serve(settings.model_copy(update=changes)) as server:
-            yield server
+    async with serve(any_module_settings.model_copy(update={"worker": True})) as server:
+        yield server
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

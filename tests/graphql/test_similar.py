@@ -14,10 +14,9 @@ import pytest_asyncio
 from PIL import Image
 
 from opsin.settings import Settings
-from tests.conftest import LiveServer, serve
+from tests.conftest import LiveServer, postgres_database, serve
 from tests.core.colour_plugin import SOURCE, colour_vector
 from tests.graphql.asking import IMPORT_IMAGE, NO_SUCH_ID, codes, dataset
-from tests.graphql.conftest import postgres_database
 from tests.graphql.sockets import started_socket
 from tests.graphql.statements import statements_of
 from tests.graphql.test_main_job import ended

@@ -20,10 +20,10 @@ from opsin.core.links import Links
 from opsin.settings import Settings
 from opsin.storage.database import connect_without_pool, database_url
 from opsin.web import exports as door
-from tests.conftest import LiveServer, serve
+from tests.conftest import LiveServer, postgres_database, serve
 from tests.core.exports.stored import store, store_many
 from tests.graphql.asking import NO_SUCH_ID, codes
-from tests.graphql.conftest import new_key, postgres_database, revoke
+from tests.graphql.conftest import new_key, revoke
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

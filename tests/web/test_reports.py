@@ -9,7 +9,6 @@ import pytest
 from tests.conftest import LiveServer
 from tests.graphql import asking
 from tests.graphql.conftest import any_door as any_door  # a fixture
-from tests.graphql.conftest import module_settings as module_settings  # a fixture
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -24,7 +24,6 @@ from opsin.storage.event_log import NewEvent
 from opsin.storage.tables import analyses, events
 from tests.compat.haut.flow import DETECTOR, REDNESS, V2, attach, id_of, results
 from tests.compat.haut.world import ABSENT, Haut, Person, haut_server, haut_settings, signed_in
-from tests.graphql.conftest import postgres_database
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -33,23 +32,9 @@ SOON = 0.3
 """In which nothing must come; a frame that is wrong and late would be missed."""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["sqlite", "postgresql"])
-async def served(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Haut]:
-    settings: Settings = request.getfixturevalue("module_settings")
-    changed: dict[str, object] = {
-        "data_dir": tmp_path_factory.mktemp(request.param),
-        "worker": True,
-    }
-    if request.param == "sqlite":
-        async with haut_server(haut_settings(settings, **changed)) as server:
-            yield server
-        return
-    async with (
-        postgres_database(request.getfixturevalue("postgres")) as url,
-        haut_server(haut_settings(settings, **changed, database_url=url)) as server,
-    ):
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def served(any_module_settings: Settings) -> AsyncIterator[Haut]:
+    async with haut_server(haut_settings(any_module_settings, worker=True)) as server:
         yield server
 
 

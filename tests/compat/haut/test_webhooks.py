@@ -36,7 +36,6 @@ from tests.compat.haut.world import (
     haut_settings,
 )
 from tests.core.webhooks.receiving import Receiver, hang, receiving, status
-from tests.graphql.conftest import postgres_database
 from tests.pictures import noise_jpeg
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -68,28 +67,17 @@ class Office:
         return await self.person.image(batch, **fields)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["sqlite", "postgresql"])
-async def office(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Office]:
-    settings: Settings = request.getfixturevalue("module_settings")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def office(any_module_settings: Settings) -> AsyncIterator[Office]:
     async with receiving() as receiver:
         changed: dict[str, object] = {
-            "data_dir": tmp_path_factory.mktemp(request.param),
             "worker": True,
             "webhooks": True,
             "webhook_allow": (f"127.0.0.1:{receiver.port}",),
             "webhook_retry_seconds": 0.1,
             "webhook_seconds": 2.0,
         }
-        if request.param == "sqlite":
-            async with haut_server(haut_settings(settings, **changed)) as haut:
-                yield Office(haut, receiver)
-            return
-        async with (
-            postgres_database(request.getfixturevalue("postgres")) as url,
-            haut_server(haut_settings(settings, **changed, database_url=url)) as haut,
-        ):
+        async with haut_server(haut_settings(any_module_settings, **changed)) as haut:
             yield Office(haut, receiver)
 
 

@@ -1,8 +1,7 @@
 """Servers with the VISTA API: one for API keys on each database, and callers of two groups."""
 
 import io
-import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -14,10 +13,9 @@ from opsin.assembly import Parts, assemble
 from opsin.core.access import Principal
 from opsin.core.analyses import NewExternalAnalysis
 from opsin.core.images import NewImage
-from opsin.settings import DOCUMENTED_NAMES, Settings
+from opsin.settings import Settings
 from tests.compat.vista.pipelines import OLD_SECRET, SECRET, Pipeline
 from tests.conftest import LiveServer, serve
-from tests.graphql.conftest import postgres_database
 from tests.pictures import solid_png
 
 PROXY_SECRET = "between-proxy-and-server"
@@ -82,15 +80,6 @@ async def vista_server(settings: Settings) -> AsyncIterator[Vista]:
         yield Vista(live, parts, ours, theirs, key, their_key)
 
 
-@pytest.fixture(scope="module")
-def module_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in list(os.environ):
-            if name.startswith("OPSIN_") or name.upper() in DOCUMENTED_NAMES:
-                patch.delenv(name)
-        yield Settings(data_dir=tmp_path_factory.mktemp("house"), worker=False, poll_seconds=0.05)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def vista(module_settings: Settings) -> AsyncIterator[Vista]:
     """On SQLite, for all tests of a module."""
@@ -98,21 +87,11 @@ async def vista(module_settings: Settings) -> AsyncIterator[Vista]:
         yield server
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["sqlite", "postgresql"])
-async def any_vista(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Vista]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def any_vista(any_module_settings: Settings) -> AsyncIterator[Vista]:
     """On each kind of database, for all tests of a module."""
-    settings: Settings = request.getfixturevalue("module_settings")
-    changed: dict[str, object] = {"data_dir": tmp_path_factory.mktemp(request.param)}
-    if request.param == "sqlite":
-        async with vista_server(vista_settings(settings, **changed)) as server:
-            yield server
-        return
-    async with postgres_database(request.getfixturevalue("postgres")) as url:
-        changed["database_url"] = url
-        async with vista_server(vista_settings(settings, **changed)) as server:
-            yield server
+    async with vista_server(vista_settings(any_module_settings)) as server:
+        yield server
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

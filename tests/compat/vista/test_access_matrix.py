@@ -35,7 +35,6 @@ from tests.compat.vista.cases import (
 )
 from tests.compat.vista.conftest import PROXY_SECRET, Vista, vista_server, vista_settings
 from tests.compat.vista.pipelines import SECRET
-from tests.graphql.conftest import postgres_database
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -288,21 +287,8 @@ async def snapshot(client: httpx.AsyncClient, world: World, headers: dict[str, s
     return [*(answer.text for answer in answers), mine]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["sqlite", "postgresql"])
-async def any_dev(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[httpx.AsyncClient]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def any_dev(any_module_settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a server in dev mode, on each kind of database."""
-    settings: Settings = request.getfixturevalue("module_settings")
-    changes: dict[str, object] = {
-        "auth": "dev",
-        "data_dir": tmp_path_factory.mktemp(f"dev-{request.param}"),
-    }
-    if request.param == "sqlite":
-        async with vista_server(vista_settings(settings, **changes)) as server:
-            yield server.client
-        return
-    async with postgres_database(request.getfixturevalue("postgres")) as url:
-        changes["database_url"] = url
-        async with vista_server(vista_settings(settings, **changes)) as server:
-            yield server.client
+    async with vista_server(vista_settings(any_module_settings, auth="dev")) as server:
+        yield server.client

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 from opsin.graphql import signed_links
 from opsin.settings import Settings
-from tests.graphql.conftest import postgres_database
+from tests.conftest import postgres_database
 from tests.graphql.differential.houses import House, all_rows, house
 from tests.graphql.differential.pools import Pools
 from tests.graphql.differential.rows import TENANTS
