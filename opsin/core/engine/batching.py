@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 from opsin.core.contract import Runner
 from opsin.core.engine.batch_size import BatchSize, BatchSizes
 from opsin.core.engine.failures import as_opsin_error
+from opsin.core.engine.figures import RunnerFigures
 from opsin.core.errors import OpsinError
 
 if TYPE_CHECKING:
     from opsin.core.engine.loading import LoadedRunner
+    from opsin.core.engine.provenance import ModelUsed
 
 _arrivals = count()
 
@@ -66,6 +68,15 @@ Entry: TypeAlias = tuple[float, int, Ticket]
 """How a ticket stands in a queue: its order, then its arrival, which no two share."""
 
 
+class Origin(Protocol):
+    """What made an answer."""
+
+    @property
+    def device(self) -> str: ...
+    @property
+    def models(self) -> "tuple[ModelUsed, ...]": ...
+
+
 @dataclass(frozen=True, slots=True)
 class Completed:
     """Items that left a lane together, with one answer each: an output or a Failure."""
@@ -78,6 +89,20 @@ class Completed:
     seconds: float = 0.0
     ran: bool = True
     """False when the items failed before they were run."""
+    shared_with: int = 0
+    """Items of other processes that were in the same batch."""
+    made_by: Origin | None = None
+    """Which of several processes made the answers; None where the queue has one runner."""
+
+    @property
+    def origin(self) -> Origin:
+        """The device and the models of these answers."""
+        return self.made_by or self.queue.loaded
+
+    @property
+    def batch_size(self) -> int:
+        """Items that were run together; 0 when they were not run."""
+        return len(self.tickets) + self.shared_with if self.ran else 0
 
 
 Answered: TypeAlias = Callable[[Any, Completed | None], None]
@@ -124,6 +149,8 @@ class RunnerQueue:
         self.active = False
         self.batches = self.items = self.running = self.in_encoding = 0
         self.last_used = time.monotonic()
+        self.figures = RunnerFigures()
+        """Those of the slot, once it has one."""
         self._ahead = ahead
         self.in_preparation = 0
         self._unprepared: list[Entry] = []

@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from opsin.core import tracing
 from opsin.core.contract import Embedding
 from opsin.core.engine.batching import Completed, deliver
 from opsin.core.engine.bounded_cache import CacheCounts
 from opsin.core.engine.decoding import Decoder, Picture
 from opsin.core.engine.device import check_device_name, expected_device
 from opsin.core.engine.lanes import Lanes
-from opsin.core.engine.loading import Loader
+from opsin.core.engine.loading import Loader, RunnerSource
 from opsin.core.engine.mailbox import Mailbox
 from opsin.core.engine.memory import PATIENCE, DeviceMemory
 from opsin.core.engine.memory_limit import MemoryLimit
@@ -49,7 +50,8 @@ class Engine:
     runner that failed to load is tried again (doubled each time), `cpu_threads` defaults to the
     cores this process may use.  `device_memory` is what models may take of each device (`12GB`,
     `80%`), `pinned` names what is never evicted, and `load_patience` is the seconds after which a
-    load no longer waits for busy runners.
+    load no longer waits for busy runners.  `elsewhere` gives the source of runners, such as those
+    of a cluster, that stands before the one of this process.
     """
 
     def __init__(
@@ -67,19 +69,23 @@ class Engine:
         device_memory: str | None = None,
         pinned: Collection[str] = (),
         load_patience: float = PATIENCE,
+        elsewhere: Callable[[Loader], RunnerSource] | None = None,
     ) -> None:
         self._host = host
         self._mailbox = Mailbox()
         self._memory = DeviceMemory(self._mailbox, MemoryLimit.parse(device_memory), load_patience)
         cores = usable_cores()
         self._loader = Loader(host, models, check_device_name(device), self._memory, cores)
+        self._source = elsewhere(self._loader) if elsewhere else self._loader
         self._pool = CpuPool(cpu_threads or cores)
         self._lanes = Lanes(self._pool, partial(self._mailbox.post, self._completed))
         self._decoder = Decoder(self._pool, self._mailbox, limits, picture_memory, picture_cache)
         self.regions = RegionCache()
         self.runners = Runners(
-            host, self._loader, self._lanes, self._mailbox, load_pause=load_pause, pinned=pinned
+            host, self._source, self._lanes, self._mailbox, load_pause=load_pause, pinned=pinned
         )
+        self.is_warm = True
+        """Whether all is loaded, as far as can be, that `preload` was asked for."""
         self._requests = Requests(queue_limit, self.runners, self.regions, self._attach)
 
     async def analyze(
@@ -108,17 +114,18 @@ class Engine:
         is_seen = any(step.task.operation.uses_picture for step in steps)
         if info is not None and steps and not is_seen:
             source = DecodedImage(blank(info.height, info.width), info)
-        plan = await self._carry_out(
-            source,
-            steps,
-            len(tasks),
-            options,
-            content,
-            deadline=deadline,
-            priority=priority,
-            on_outcome=on_outcome,
-            on_input=inputs.computed,
-        )
+        with tracing.part("analyze", {"opsin.tasks": len(tasks)}):
+            plan = await self._carry_out(
+                source,
+                steps,
+                len(tasks),
+                options,
+                content,
+                deadline=deadline,
+                priority=priority,
+                on_outcome=on_outcome,
+                on_input=inputs.computed,
+            )
         return plan.future.result()
 
     @asynccontextmanager
@@ -210,7 +217,11 @@ class Engine:
         """
         if names:
             self._attach(asyncio.get_running_loop())
-        preload([self.runners.of(*found) for found in to_warm(self._host, names)])
+        self.is_warm = False
+        preload([self.runners.of(*found) for found in to_warm(self._host, names)], self._warmed)
+
+    def _warmed(self) -> None:
+        self.is_warm = True
 
     async def close(self, grace: float = 10.0) -> None:
         """Answer everyone with Cancelled, end the threads and close the runners.
@@ -299,12 +310,14 @@ class Engine:
     def _completed(self, completed: Completed) -> None:
         if completed.ran:
             self._requests.admission.ran(len(completed.tickets), completed.seconds)
+            completed.queue.figures.completed(completed)
         for ticket, answer in zip(completed.tickets, completed.answers, strict=True):
             deliver(ticket, answer, completed)
         self._memory.left()
 
     def _end_threads(self, loads: list[threading.Thread], until: float) -> None:
         self._lanes.close(until)
+        self._source.close(until)
         self._pool.close(until)
         for thread in loads:
             thread.join(max(until - time.monotonic(), 0.0))

@@ -39,12 +39,25 @@ class Lane(ABC):
     Each item that is not discarded is posted exactly once, whatever raises.
     """
 
+    is_shared = False
+    """Whether it serves several runners."""
+
     def __init__(self, pool: CpuPool, post: Post) -> None:
         self._pool = pool
         self._post = post
         self._share = FairShare()
         self._changed = threading.Condition(threading.Lock())
         self._closing = False
+
+    @property
+    def replicas(self) -> int:
+        """Processes of a cluster that run its batches; 0 where they run here."""
+        return 0
+
+    @property
+    def lost(self) -> int:
+        """How often one of these processes ended though nobody told it to."""
+        return 0
 
     @abstractmethod
     def close(self, until: float) -> None:
@@ -103,7 +116,8 @@ class Lane(ABC):
         """On the pool: make one item ready; a bad one fails alone."""
         runner, what = queue.loaded.runner, queue.loaded.what
         failure = key = None
-        if not ticket.is_over(time.monotonic()):
+        begun = time.monotonic()
+        if not ticket.is_over(begun):
             try:
                 ticket.prepared = runner.prepare(ticket.item)
                 key = runner.batch_key(ticket.prepared)
@@ -111,6 +125,7 @@ class Lane(ABC):
                 failure = Failure(as_opsin_error(error, what))
         with self._changed:
             queue.preparation_ended()
+            queue.figures.prepared.add(time.monotonic() - begun)
             # Asked again under the lock: a discard that has passed will not come back.
             if failure is None and not ticket.is_over(time.monotonic()):
                 try:
@@ -174,6 +189,8 @@ class Lane(ABC):
 
 class DeviceLane(Lane):
     """One thread, on which every runner of one device runs: devices and torch want it so."""
+
+    is_shared = True
 
     def __init__(self, device: str, pool: CpuPool, post: Post) -> None:
         super().__init__(pool, post)
@@ -276,7 +293,7 @@ class Lanes:
     def release(self, lane: Lane, queue: RunnerQueue) -> bool:
         """Give up a runner, which is closed where it ran; False while it is busy."""
         released = lane.release(queue)
-        if released and isinstance(lane, PoolLane):  # which has no other
+        if released and not lane.is_shared:
             self._all.remove(lane)
         return released
 
@@ -286,7 +303,9 @@ class Lanes:
 
     def _lane_for(self, loaded: "LoadedRunner") -> Lane:
         lane: Lane | None
-        if not loaded.runner.uses_device:
+        if loaded.make_lane is not None:
+            lane = loaded.make_lane(self._pool, self._post)
+        elif not loaded.runner.uses_device:
             lane = PoolLane(self._pool, self._post)
         elif (lane := self._devices.get(loaded.device)) is not None:
             return lane

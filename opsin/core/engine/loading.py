@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from opsin.core.contract import (
     Loadable,
@@ -30,6 +30,8 @@ from opsin.core.errors import Cancelled, OperationUnavailable, OpsinError, Plugi
 from opsin.core.plugin_host import PluginFailure, PluginHost, PluginInfo
 
 if TYPE_CHECKING:
+    from opsin.core.engine.lanes import Lane, Post
+    from opsin.core.engine.pool import CpuPool
     from opsin.core.models.store import ModelStore
 
 logger = logging.getLogger("opsin.engine")
@@ -75,6 +77,9 @@ class LoadedRunner:
     leave: Callable[[], None] = _nothing
     """Gives back what it holds of models and memory."""
 
+    make_lane: "Callable[[CpuPool, Post], Lane] | None" = None
+    """Its own way to run batches; None for the device's thread, or the pool."""
+
     is_closed: bool = False
 
     def close(self) -> None:
@@ -89,6 +94,18 @@ class LoadedRunner:
         finally:
             del self.runner  # what it has not let go of itself
             self.leave()
+
+
+class RunnerSource(Protocol):
+    """Where an engine's runners come from."""
+
+    def load(self, loadable: Loadable, plugin: PluginInfo, tenant: Tenant) -> LoadedRunner:
+        """On any thread: the runner; raises OpsinError."""
+        ...
+
+    def close(self, until: float) -> None:
+        """Nothing is loaded any more, and every lane is closed."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +138,11 @@ class Loader:
             message = f"{what} could not be loaded: {safe_text(error)}"
             raise PluginError(plugin.name, message) from None
 
-    def _load(self, loadable: Loadable, plugin: PluginInfo, tenant: Tenant) -> LoadedRunner:
-        # Before the device: a missing torch is to be called that, not a missing GPU.
+    def close(self, until: float) -> None:
+        """Its runners belong to the lanes, which have closed them."""
+
+    def check(self, loadable: Loadable) -> None:
+        """OperationUnavailable when something that it needs is not here."""
         if reason := self.models.missing(loadable):
             subject = loadable.name
             if isinstance(loadable, RegionFinder):
@@ -130,6 +150,10 @@ class Loader:
             if isinstance(loadable, TextEmbedder):
                 subject = f"embedding texts for {loadable.operation!r}"
             raise OperationUnavailable(f"{subject} {reason}")
+
+    def _load(self, loadable: Loadable, plugin: PluginInfo, tenant: Tenant) -> LoadedRunner:
+        # Before the device: a missing torch is to be called that, not a missing GPU.
+        self.check(loadable)
         # Only torch knows its devices, and importing it takes seconds: others stay on the CPU.
         needs_torch = "torch" in loadable.requires
         device = "cpu"

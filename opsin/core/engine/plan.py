@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from opsin.core import tracing
 from opsin.core.contract import Box, Item, Params, Picture, Region, Result, Target
 from opsin.core.engine.batching import Answered, Completed, Failure, Owner, Ticket
 from opsin.core.engine.failures import as_opsin_error, wrong_type
@@ -80,6 +81,9 @@ class PicturePlan(Request[Analyzed]):
 
     def decoded(self, answer: "DecodedImage | OpsinError", seconds: float) -> None:
         """What decoding gave, after so many seconds."""
+        if self.place is not None:
+            now = time.monotonic()
+            tracing.record("decode", now - seconds, now, parent=self.place)
         if self.closed:
             return
         if isinstance(answer, OpsinError):
@@ -262,8 +266,8 @@ class PicturePlan(Request[Analyzed]):
     def _provenance(self, step: Step, completed: Completed | None) -> Provenance:
         operation, placed = step.task.operation, self._placed.get(step)
         plugin = self._runners.of_task(step.task).plugin
-        loaded = None if completed is None else completed.queue.loaded
-        models = () if loaded is None else loaded.models
+        origin = None if completed is None else completed.origin
+        models = () if origin is None else origin.models
         if placed is None:
             timings = Timings(decode=self._decode_seconds * 1000)
         else:
@@ -281,10 +285,10 @@ class PicturePlan(Request[Analyzed]):
             plugin_version=plugin.version,
             operation=operation.name,
             operation_version=operation.version,
-            device=None if loaded is None else loaded.device,
+            device=None if origin is None else origin.device,
             models=models,
             timings=timings,
-            batch_size=len(completed.tickets) if completed is not None and completed.ran else 0,
+            batch_size=0 if completed is None else completed.batch_size,
             inputs_reused=reused,
         )
 

@@ -45,6 +45,12 @@ class SharedSearch:
     def priority(self) -> int:
         return max((owner.priority for owner, _ in self.waiting), default=0)
 
+    @property
+    def place(self) -> str | None:
+        """Where in a trace somebody asked for it."""
+        places = (getattr(owner, "place", None) for owner, _ in self.waiting)
+        return next((place for place in places if place is not None), None)
+
     def fail(self, error: OpsinError) -> None:
         for owner, _ in self.waiting:
             owner.fail(error)
@@ -122,4 +128,4 @@ class RegionCache:
 
 
 def _models_of(completed: Completed | None) -> Models:
-    return () if completed is None else completed.queue.loaded.models
+    return () if completed is None else completed.origin.models

@@ -4,6 +4,7 @@ import asyncio
 import math
 from typing import Generic, TypeVar
 
+from opsin.core import tracing
 from opsin.core.errors import DeadlineExceeded, OpsinError
 
 Answer = TypeVar("Answer")
@@ -26,6 +27,8 @@ class Request(Generic[Answer]):
         self.future = future
         self.deadline = math.inf if deadline is None else deadline
         self.priority = priority
+        self.place = None if tracing.tracer is None else tracing.tracer.place()
+        """Where in a trace it was asked."""
         self.missing = items
         """Items that have not come to their end yet."""
         self.closed = False

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from opsin.core.contract import Loadable, RegionFinder, Target
 from opsin.core.engine.batching import Owner
 from opsin.core.engine.lanes import Lanes
-from opsin.core.engine.loading import Loader
+from opsin.core.engine.loading import RunnerSource
 from opsin.core.engine.mailbox import Mailbox
 from opsin.core.engine.slots import RunnerSlot
 from opsin.core.engine.task import Task
@@ -23,7 +23,7 @@ class Runners:
     def __init__(
         self,
         host: PluginHost,
-        loader: Loader,
+        loader: RunnerSource,
         lanes: Lanes,
         mailbox: Mailbox,
         *,

@@ -9,8 +9,9 @@ from opsin.core.contract import Loadable
 from opsin.core.engine.batch_size import LearnedSizes
 from opsin.core.engine.batching import Failure, Owner, RunnerQueue, Ticket, deliver
 from opsin.core.engine.failures import as_opsin_error
+from opsin.core.engine.figures import RunnerFigures
 from opsin.core.engine.lanes import Lane, Lanes
-from opsin.core.engine.loading import LoadedRunner, Loader, described
+from opsin.core.engine.loading import LoadedRunner, RunnerSource, described
 from opsin.core.engine.mailbox import Mailbox
 from opsin.core.engine.memory import NoFreeRoom
 from opsin.core.errors import OpsinError
@@ -31,7 +32,7 @@ class RunnerSlot:
         self,
         loadable: Loadable,
         plugin: PluginInfo,
-        loader: Loader,
+        loader: RunnerSource,
         lanes: Lanes,
         mailbox: Mailbox,
         pause: float,
@@ -44,6 +45,7 @@ class RunnerSlot:
         """It is never evicted."""
         self.queue: RunnerQueue | None = None
         self.loads = self.evictions = 0
+        self.figures = RunnerFigures()
         self._past_batches = self._past_items = 0
         self._last_used: float | None = None
         self._last_asked = 0.0
@@ -52,6 +54,7 @@ class RunnerSlot:
         self._mailbox = mailbox
         self._pause = pause
         self._thread: threading.Thread | None = None
+        self._load_begun = 0.0
         self._lane: Lane | None = None
         self._learned = LearnedSizes()
         self._waiting: list[Ticket] = []
@@ -72,6 +75,16 @@ class RunnerSlot:
     def running(self) -> int:
         """Items in a batch right now."""
         return self.queue.running if self.queue else 0
+
+    @property
+    def replicas(self) -> int:
+        """Processes of a cluster that run its batches; 0 where they run here."""
+        return self._lane.replicas if self._lane else 0
+
+    @property
+    def lost(self) -> int:
+        """How often one of these processes ended though nobody told it to."""
+        return self._lane.lost if self._lane else 0
 
     @property
     def batches(self) -> int:
@@ -173,6 +186,7 @@ class RunnerSlot:
         if self._lane or self._thread or self._closed or self.failure():
             return
         self.loads += 1
+        self._load_begun = time.monotonic()
         name = f"opsin-load-{self.loadable.name}"
         self._thread = threading.Thread(target=self._load, name=name, daemon=True)
         try:
@@ -190,6 +204,7 @@ class RunnerSlot:
 
     def _loaded(self, answer: LoadedRunner | OpsinError) -> None:
         self._thread = None
+        self.figures.loaded.add(time.monotonic() - self._load_begun)
         waiting, self._waiting = self._waiting, []
         wanted, self._wanted = self._wanted, False
         if self._closed:
@@ -206,9 +221,12 @@ class RunnerSlot:
             answer.publish()
             kind = answer.device, answer.models
             sizes = self._learned.of(kind, answer.runner.max_batch)
+            self.figures.is_on_device = answer.runner.uses_device
             self._lane, self.queue = self._lanes.place(answer, sizes)
+            self.queue.figures = self.figures
         except Exception as error:
             failure = as_opsin_error(error, f"loading {described(self.loadable)}")
+            self.figures.load_failures += 1
             if isinstance(answer, LoadedRunner):
                 answer.close()
             if wanted:

@@ -1,9 +1,10 @@
 """What the engine can tell of itself."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from opsin.core.engine.figures import RunnerFigures
 from opsin.core.engine.loading import described
 from opsin.core.engine.slots import RunnerSlot
 
@@ -32,6 +33,12 @@ class RunnerStatistics:
     """Memory that its models take, those that it shares included; 0 while it is not loaded."""
     last_used: datetime | None = None
     """When its last batch ended."""
+    replicas: int = 0
+    """Processes of a cluster that run its batches; 0 where they run here."""
+    lost: int = 0
+    """Times such a process ended though nobody told it to."""
+    figures: RunnerFigures = field(default_factory=RunnerFigures)
+    """How long its items wait, are prepared and run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,9 @@ def runner_statistics(slot: RunnerSlot) -> RunnerStatistics:
         loads=slot.loads,
         evictions=slot.evictions,
         bytes=queue.loaded.usage.total if queue else 0,
+        replicas=slot.replicas,
+        lost=slot.lost,
+        figures=slot.figures,
         last_used=None if slot.last_used is None else _wall_time(slot.last_used),
     )
 

@@ -1,7 +1,7 @@
 """What is loaded before anybody asks: operations of the operator's choice, and their finders."""
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -56,10 +56,15 @@ def to_warm(host: "PluginHost", names: Collection[str]) -> "list[tuple[Loadable,
     return [found for found in everything(host) if found[0].name in finders.union(names)]
 
 
-def preload(slots: Sequence[RunnerSlot]) -> None:
-    """Load them one after the other: each as soon as can be, and the processor is not swamped."""
+def preload(slots: Sequence[RunnerSlot], then: Callable[[], None]) -> None:
+    """Load them one after the other: each as soon as can be, and the processor is not swamped.
+
+    `then` is called at the end, also when some could not be loaded.
+    """
     if slots:
-        slots[0].preload(partial(preload, slots[1:]))
+        slots[0].preload(partial(preload, slots[1:], then))
+    else:
+        then()
 
 
 def _targets(host: "PluginHost", name: str) -> tuple[Target, ...]:
