@@ -1,11 +1,8 @@
 """The ASGI application: every door on one port, and the worker beside them."""
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
-from datetime import timedelta
+from dataclasses import dataclass
 from functools import partial
 
 from starlette.applications import Starlette
@@ -18,9 +15,12 @@ from starlette.staticfiles import StaticFiles
 
 from opsin import __version__
 from opsin.assembly import Parts, assemble
+from opsin.assembly.duties import duties
+from opsin.assembly.figures import figures_of
+from opsin.assembly.telemetry import traced
+from opsin.core.backlog import backlog
 from opsin.core.errors import OpsinError
 from opsin.core.plugin_host import PluginSource
-from opsin.core.queue.depth import queue_depth
 from opsin.core.request_counts import RequestCounts
 from opsin.doors import LegacyApi, legacy_apis
 from opsin.graphql.context import Context, ContextFactory
@@ -31,7 +31,7 @@ from opsin.graphql.schema import build_schema
 from opsin.graphql.trusted_documents import load_trusted
 from opsin.settings import Settings, load_settings
 from opsin.web.body_limit import BodyLimit
-from opsin.web.collectors import Figures
+from opsin.web.collectors import ReadCounts
 from opsin.web.error_forms import ErrorForms
 from opsin.web.exports import ExportRoutes
 from opsin.web.files import Files
@@ -39,22 +39,28 @@ from opsin.web.graphiql_page import STATIC_DIR
 from opsin.web.health import Health
 from opsin.web.metrics import Metrics
 from opsin.web.openapi import ApiDocuments
-from opsin.web.own_routes import OWN
+from opsin.web.own_routes import OWN, OWN_DOORS
 from opsin.web.reports import ReportRoutes
-from opsin.web.request_counter import RequestCounter
+from opsin.web.request_watch import HEADER as REQUEST_ID
+from opsin.web.request_watch import RequestWatch
+from opsin.web.siblings import Siblings
+from opsin.web.slow_bodies import SlowBodies
 from opsin.web.uploads import UPLOADS, UploadRoutes
 from opsin.web.viewer import Viewer
 
-log = logging.getLogger(__name__)
-
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
-_SWEEP_EVERY = timedelta(hours=1)
 
 
 def create_app(
-    settings: Settings | None = None, more_plugins: Sequence[PluginSource] = ()
+    settings: Settings | None = None,
+    more_plugins: Sequence[PluginSource] = (),
+    *,
+    siblings: Siblings | None = None,
 ) -> Starlette:
-    """The application for these settings, by default those of the environment."""
+    """The application for these settings, by default those of the environment.
+
+    `siblings` are the other processes of one server, None where there is one process.
+    """
     settings = settings or load_settings()
     settings.check_exposure()
     parts = assemble(settings, more_plugins)
@@ -63,17 +69,28 @@ def create_app(
     legacy = legacy_apis(settings, use_cases)
     requests = RequestCounts()
     forms = ErrorForms({path: form for api in legacy for path, form in api.error_forms.items()})
+    metrics = Metrics(
+        figures_of(parts, requests, graphql.reads),
+        partial(backlog, parts.use_cases.database),
+        [api.metrics for api in legacy if api.metrics is not None],
+        siblings,
+    )
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with parts.running(), _background(settings, parts):
+        async with (
+            parts.running(),
+            traced(settings, parts),
+            duties(settings, parts),
+            metrics.told_to_siblings(),
+        ):
             yield
 
     app = Starlette(
         routes=[
             *Viewer().routes(),
-            *Health(__version__, lambda: use_cases.engine.device).routes(),
-            *_metrics(parts, graphql, legacy, requests).routes(),
+            *Health(__version__, lambda: use_cases.engine.device, parts.readiness).routes(),
+            *metrics.routes(),
             *graphql.routes,
             *Files(use_cases.images, use_cases.artifacts, use_cases.links).routes(),
             *ReportRoutes(use_cases.reports, use_cases.images, use_cases.links).routes(),
@@ -85,27 +102,29 @@ def create_app(
             *(route for api in legacy for route in api.routes),
         ],
         middleware=[
-            Middleware(RequestCounter, counts=requests),
+            Middleware(RequestWatch, counts=requests, routes=_doors(legacy), forms=forms),
+            Middleware(SlowBodies, seconds=settings.body_seconds, forms=forms),
             graphql.direct,
             *_middleware(settings, legacy, forms),
         ],
         exception_handlers={OpsinError: forms.answer, HTTPException: forms.answer_http},
         lifespan=lifespan,
     )
+
+    def end_streams() -> None:
+        use_cases.events.stop()
+        graphql.end_sockets()
+
     # For whoever runs the server: what goes on for ever would hold up its end.
-    app.state.end_streams = use_cases.events.stop
+    app.state.end_streams = end_streams
+    app.state.is_draining = False
+    app.state.is_warm = lambda: use_cases.engine.is_warm
     return app
 
 
-def _metrics(
-    parts: Parts, graphql: "_GraphQL", legacy: Sequence[LegacyApi], requests: RequestCounts
-) -> Metrics:
-    use_cases = parts.use_cases
-    figures = Figures(
-        use_cases.engine, use_cases.answers, requests, graphql.reads, use_cases.recorder
-    )
-    documented = [api.metrics for api in legacy if api.metrics is not None]
-    return Metrics(figures, documented, lambda: queue_depth(use_cases.database))
+def _doors(legacy: Sequence[LegacyApi]) -> dict[str, str]:
+    """The door behind each path and all below it, by the few names that requests are counted by."""
+    return {path: api.name for api in legacy for path in api.error_forms} | OWN_DOORS
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +133,8 @@ class _GraphQL:
 
     routes: list[BaseRoute]
     direct: Middleware
-    reads: Callable[[], Mapping[str, int]]
+    reads: ReadCounts
+    end_sockets: Callable[[], None]
 
 
 def _graphql(settings: Settings, parts: Parts) -> _GraphQL:
@@ -156,7 +176,7 @@ def _graphql(settings: Settings, parts: Parts) -> _GraphQL:
         WebSocketRoute(PATH, door),
         Mount("/static/graphiql", StaticFiles(directory=STATIC_DIR)),
     ]
-    return _GraphQL(routes, direct, lambda: asdict(schema.compiler.counts))
+    return _GraphQL(routes, direct, schema.compiler.counts, door.sockets.end)
 
 
 def _middleware(
@@ -178,55 +198,10 @@ def _middleware(
                 # Opsin knows no cookies, but a proxy that tells who calls may; no page of any
                 # origin whatever may come with them.
                 allow_credentials="*" not in settings.cors_origins,
-                expose_headers=["Content-Disposition", "Retry-After"],
+                expose_headers=["Content-Disposition", "Retry-After", REQUEST_ID],
             ),
         )
     if settings.auth == "dev":
         # A foreign page may point a name of its own at loopback; it cannot change the Host header.
         middleware.insert(0, Middleware(TrustedHostMiddleware, allowed_hosts=list(_LOCAL_NAMES)))
     return middleware
-
-
-@asynccontextmanager
-async def _background(settings: Settings, parts: Parts) -> AsyncIterator[None]:
-    """What runs beside the doors for as long as the server does; first, the models to warm."""
-    parts.use_cases.engine.preload(settings.warm)
-    tasks = [
-        asyncio.create_task(_sweep(parts)),
-        asyncio.create_task(parts.use_cases.sent_files.watch()),
-        asyncio.create_task(parts.backfill.run()),
-        asyncio.create_task(parts.use_cases.retention.watch()),
-    ]
-    if parts.use_cases.recorder is not None:
-        tasks.append(asyncio.create_task(parts.use_cases.recorder.run()))
-    if settings.worker:
-        tasks.append(asyncio.create_task(parts.worker.run()))
-    if settings.webhooks:
-        tasks.append(asyncio.create_task(parts.sender.run()))
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _sweep(parts: Parts) -> None:
-    use_cases = parts.use_cases
-    sweeps: Sequence[Callable[[], Awaitable[int]]] = (
-        use_cases.sent_files.sweep,
-        use_cases.image_deletions.purge,
-        use_cases.signed_answers.sweep,
-        use_cases.predictions.sweep,
-        use_cases.rate_limits.sweep,
-        use_cases.sessions.sweep,
-        partial(parts.sweep.run, older_than=_SWEEP_EVERY),
-    )
-    while True:
-        await asyncio.sleep(_SWEEP_EVERY.total_seconds())
-        for sweep in sweeps:
-            try:
-                await sweep()
-            except Exception as error:  # the next time does it, and the others go on
-                expected = isinstance(error, OpsinError)
-                log.warning("what is over could not be swept", exc_info=not expected)

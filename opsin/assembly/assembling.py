@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
+from opsin import __version__
 from opsin.assembly.background import sender, worker
 from opsin.assembly.engine import build_engine, image_limits, open_models
 from opsin.assembly.parts import Parts
 from opsin.assembly.plugins import discover_plugins
+from opsin.assembly.stores import open_blobs
 from opsin.core.access import Access
 from opsin.core.accounts import Accounts
 from opsin.core.analyses import Analyses
@@ -21,6 +23,7 @@ from opsin.core.applications.operation_numbers import OperationNumbers
 from opsin.core.applications.runs import Runs
 from opsin.core.applications.scheduling import Scheduling
 from opsin.core.artifacts import Artifacts
+from opsin.core.audit_log import AuditLog
 from opsin.core.availability import Availability
 from opsin.core.batches import Batches
 from opsin.core.blob_sweep import BlobSweep
@@ -53,10 +56,12 @@ from opsin.core.plugin_host import PluginSource
 from opsin.core.predictions import Predictions
 from opsin.core.private_tokens import PrivateTokens
 from opsin.core.rate_limits import RateLimits
+from opsin.core.readiness import Readiness
 from opsin.core.recorded_calls import RecordedCalls
 from opsin.core.recording import Recorder
 from opsin.core.reports import Reports
 from opsin.core.retention import Retention
+from opsin.core.role_grants import RoleGrants
 from opsin.core.run_results import RunResults
 from opsin.core.seals import Seals
 from opsin.core.sent_files import SentFiles
@@ -69,12 +74,12 @@ from opsin.core.similarity.similar_images import SimilarImages
 from opsin.core.subjects import Subjects
 from opsin.core.uploads import Uploads
 from opsin.core.use_cases import UseCases
+from opsin.core.watched_blobs import WatchedBlobs
 from opsin.core.webhooks.formats import Formats
 from opsin.core.webhooks.posting import Poster
 from opsin.core.webhooks.signing import Secrets
 from opsin.core.webhooks.webhooks import Webhooks
 from opsin.settings import Settings
-from opsin.storage.blobs import S3Options, open_blob_store
 from opsin.storage.database import Database
 
 
@@ -83,8 +88,12 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     host = discover_plugins(settings, more_plugins)
     models = open_models(settings, host)
-    database = Database(settings.resolved_database_url)
-    blobs = open_blob_store(settings.resolved_blob_url, s3=_s3_options(settings))
+    database = Database(
+        settings.resolved_database_url,
+        pool_size=settings.database_pool,
+        name=f"opsin {__version__}",
+    )
+    blobs = WatchedBlobs(open_blobs(settings))
     engine = build_engine(settings, host, models)
     fetcher = Fetcher(
         max_bytes=settings.max_upload_bytes,
@@ -133,6 +142,7 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
         answers=answers,
         applications=applications,
         artifacts=artifacts,
+        audit_log=AuditLog(database, days=settings.audit_days),
         availability=availability,
         batches=Batches(database, sweep),
         classifiers=Classifiers(database),
@@ -182,6 +192,7 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
         references=references,
         reports=Reports(database, host, images, history, image_limits(settings)),
         retention=Retention(database, sweep),
+        role_grants=RoleGrants(database, access),
         run_results=RunResults(database),
         seals=Seals(secret),
         runs=runs,
@@ -219,6 +230,8 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
         Backfill(database, scheduling, runs.attached),
         sender(settings, use_cases, webhook_secrets, poster),
         sweep,
+        Readiness(database, blobs, lambda: engine.is_warm),
+        blobs,
         settings.resolved_database_url,
         closers=(
             use_cases.events.close,
@@ -236,14 +249,3 @@ def _secret(settings: Settings) -> bytes:
     if settings.secret_key:
         return settings.secret_key.encode()
     return load_or_create_secret(settings.data_dir / "secret.key")
-
-
-def _s3_options(settings: Settings) -> S3Options:
-    return S3Options(
-        endpoint_url=settings.resolved_s3_endpoint,
-        public_endpoint_url=settings.s3_public_endpoint,
-        region=settings.s3_region,
-        access_key_id=settings.s3_access_key,
-        secret_access_key=settings.s3_secret_key,
-        create_bucket=settings.creates_bucket,
-    )

@@ -26,7 +26,9 @@ def worker(settings: Settings, use_cases: UseCases) -> Worker:
         batch=settings.worker_batch,
         lease=lease,
         poll_seconds=settings.poll_seconds,
+        stuck_seconds=settings.stuck_seconds,
         references=use_cases.references,
+        listening=use_cases.database.listening,
     )
 
 

@@ -2,13 +2,16 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from opsin.core.applications.backfill import Backfill
 from opsin.core.blob_sweep import BlobSweep
+from opsin.core.loop_lag import LoopLag
 from opsin.core.models.store import ModelStore
 from opsin.core.queue.worker import Worker
+from opsin.core.readiness import Readiness
 from opsin.core.use_cases import UseCases
+from opsin.core.watched_blobs import WatchedBlobs
 from opsin.core.webhooks.sender import Sender
 from opsin.storage.schema import upgrade
 
@@ -23,8 +26,11 @@ class Parts:
     backfill: Backfill
     sender: Sender
     sweep: BlobSweep
+    readiness: Readiness
+    blobs: WatchedBlobs
     database_url: str
     closers: tuple[Callable[[], Awaitable[None]], ...]
+    lag: LoopLag = field(default_factory=LoopLag)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Parts"]:

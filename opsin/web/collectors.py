@@ -1,178 +1,278 @@
-"""Opsin's own metric families: requests, answers, the engine's queues and memory, the analyses."""
+"""Opsin's own metric families: what one process tells, and what one tells for all of them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
 
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
-from prometheus_client.registry import Collector
+from prometheus_client import ProcessCollector
+from prometheus_client.core import Metric
 
+from opsin import __version__
 from opsin.core.answers.answers import Answers
+from opsin.core.backlog import Backlog
 from opsin.core.engine import Engine
-from opsin.core.engine.bounded_cache import CacheCounts
-from opsin.core.engine.statistics import RunnerStatistics
-from opsin.core.queue.depth import QueueDepth
+from opsin.core.events import Events
+from opsin.core.loop_lag import LoopLag
+from opsin.core.queue.worker import Worker
 from opsin.core.recording import Recorder
-from opsin.core.request_counts import BOUNDS, RequestCounts
+from opsin.core.request_counts import RequestCounts
+from opsin.core.watched_blobs import BlobCounts
+from opsin.core.webhooks.sender import Sender
+from opsin.storage.database import Database
+from opsin.web.engine_metrics import engine_families
+from opsin.web.metric_families import (
+    counted,
+    counter,
+    counters,
+    gauge,
+    gauges,
+    histogram,
+    histograms,
+)
+
+
+class ReadCounts(Protocol):
+    """What the compiler of GraphQL reads has done."""
+
+    @property
+    def compiled(self) -> int: ...
+    @property
+    def ordinary(self) -> int: ...
+    @property
+    def planned(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Where the numbers come from; `reads` are GraphQL's root fields by how they were read."""
+    """Where the numbers of one process come from."""
 
     engine: Engine
     answers: Answers
-    requests: RequestCounts
-    reads: Callable[[], Mapping[str, int]]
+    events: Events
+    database: Database
+    blobs: BlobCounts
+    worker: Worker
+    sender: Sender
     recorder: Recorder | None = None
     """None where calls are not recorded."""
+    requests: RequestCounts = field(default_factory=RequestCounts)
+    reads: ReadCounts | None = None
+    """None where no GraphQL is served."""
+    lag: LoopLag = field(default_factory=LoopLag)
+
+    def families(self) -> Iterator[Metric]:
+        """What this process has done and has before it."""
+        yield gauges(
+            "opsin_build_info", "The version that runs.", ["version"], [([__version__], 1.0)]
+        )
+        yield from _requests(self.requests)
+        yield from engine_families(self.engine, self.answers)
+        if self.reads is not None:
+            yield from _reads(self.reads)
+        yield from _worker(self.worker)
+        yield from _events(self.events)
+        yield from _sender(self.sender)
+        yield from _blobs(self.blobs)
+        if self.recorder is not None:
+            yield from _recording(self.recorder)
+        yield gauges(
+            "opsin_database_connections",
+            "Connections to the database: in use, and how many there may be.",
+            ["pool", "state"],
+            [
+                ([pool, state], number)
+                for pool, numbers in self.database.pool_use().items()
+                for state, number in zip(("in_use", "most"), numbers, strict=True)
+            ],
+        )
+        yield histogram(
+            "opsin_event_loop_lag_seconds",
+            "How late the event loop is, looked at four times a second.",
+            self.lag.seconds,
+        )
+        yield from _PROCESS.collect()
 
 
-class HouseCollector(Collector):
-    """Reads counters that are kept anyway; `queue` is what was last read of the database."""
+_ENDINGS = ("COMPLETED", "FAILED", "CANCELLED", "QUEUED")
+_PROCESS = ProcessCollector(registry=None)
+"""Memory, file handles and processor time, under the names that every client has for them."""
 
-    def __init__(self, figures: Figures) -> None:
-        self.figures = figures
-        self.queue: QueueDepth | None = None
-        """None while the database does not answer."""
 
-    def collect(self) -> Iterator[Metric]:
-        yield from _requests(self.figures.requests)
-        yield from _knowledge(self.figures)
-        yield from _memory(self.figures.engine)
-        yield from _runners(self.figures.engine.statistics())
-        if self.figures.recorder is not None:
-            yield from _recording(self.figures.recorder)
-        if self.queue is not None:
-            yield from _queue(self.queue)
+def backlog_families(backlog: Backlog) -> Iterator[Metric]:
+    """What the database tells: the same whoever is asked, so that no two of them are added up."""
+    queue = backlog.queue
+    yield gauges(
+        "opsin_analyses",
+        "Analyses of the queue, of all companies.",
+        ["status"],
+        [(["queued"], queue.queued), (["processing"], queue.processing)],
+    )
+    yield gauge(
+        "opsin_oldest_queued_seconds",
+        "How long the oldest waiting analysis has waited.",
+        queue.oldest_seconds,
+    )
+    yield gauges(
+        "opsin_queue_depth",
+        "Analyses of the queue by operation and urgency; only of those that it has.",
+        ["status", "operation", "urgency"],
+        [
+            ([status, part.operation, part.urgency], getattr(part, status))
+            for part in queue.parts
+            for status in ("queued", "processing")
+        ],
+    )
+    yield gauges(
+        "opsin_queue_oldest_seconds",
+        "How long the oldest waiting analysis of an operation and urgency has waited.",
+        ["operation", "urgency"],
+        [([part.operation, part.urgency], part.oldest_seconds) for part in queue.parts],
+    )
+    yield gauge("opsin_event_log_end", "The last position of the event log.", backlog.log_end)
+    yield gauges(
+        "opsin_webhook_deliveries",
+        "Deliveries that failed: to be sent again, or given up.",
+        ["status"],
+        [
+            (["pending"], backlog.deliveries_pending),
+            (["failed"], backlog.deliveries_failed),
+        ],
+    )
+    yield gauges(
+        "opsin_webhooks",
+        "Webhooks, by how they stand; failing ones are active, too.",
+        ["state"],
+        [
+            (["active"], backlog.webhooks_active),
+            (["failing"], backlog.webhooks_failing),
+            (["paused"], backlog.webhooks_paused),
+        ],
+    )
+    yield gauge(
+        "opsin_webhook_events_behind",
+        "Lines of the log that the webhook farthest behind has not looked at.",
+        backlog.events_behind,
+    )
+
+
+def _requests(counts: RequestCounts) -> Iterator[Metric]:
+    yield counters(
+        "opsin_http_responses",
+        "HTTP requests that were answered.",
+        ["route", "status"],
+        [
+            ([route, str(status)], count)
+            for (route, status), count in sorted(counts.answers.items())
+        ],
+    )
+    yield histograms(
+        "opsin_http_first_byte_seconds",
+        "Time until an answer begins.",
+        "route",
+        dict(sorted(counts.durations.items())),
+    )
+    yield gauge("opsin_http_running", "Requests that have not ended.", counts.running)
+    yield gauges(
+        "opsin_websockets",
+        "WebSockets that are open.",
+        ["route"],
+        [([route], count) for route, count in sorted(counts.sockets.items())],
+    )
+
+
+def _reads(counts: ReadCounts) -> Iterator[Metric]:
+    yield counted(
+        "opsin_graphql_reads",
+        "Root fields of GraphQL queries: read in one statement, or by resolvers.",
+        "way",
+        {"compiled": counts.compiled, "ordinary": counts.ordinary},
+    )
+    yield counter(
+        "opsin_graphql_plans_made",
+        "Plans of queries that were made; the others were there already.",
+        counts.planned,
+    )
+
+
+def _worker(worker: Worker) -> Iterator[Metric]:
+    counts = worker.counts
+    yield counter("opsin_queue_claims", "Claims that took analyses.", counts.claims)
+    yield counter("opsin_queue_claimed", "Analyses that were claimed.", counts.claimed)
+    yield histogram(
+        "opsin_queue_wait_seconds",
+        "From when an analysis is asked for until it is claimed first.",
+        counts.waited,
+    )
+    yield counted(
+        "opsin_queue_endings",
+        "Analyses whose ending was written; queued: given back.",
+        "status",
+        {status.lower(): counts.endings[status] for status in _ENDINGS},
+    )
+    yield counter(
+        "opsin_queue_dropped",
+        "Results dropped, because the lease had been lost or the analysis cancelled.",
+        counts.dropped,
+    )
+    yield counter(
+        "opsin_queue_recovered",
+        "Analyses taken from workers that had gone silent.",
+        counts.recovered,
+    )
+    yield gauge("opsin_queue_in_hand", "Analyses claimed and not yet ended.", worker.in_hand)
+
+
+def _events(events: Events) -> Iterator[Metric]:
+    yield gauge("opsin_event_followers", "Who follows the event log now.", events.followers)
+    yield histogram(
+        "opsin_event_delay_seconds",
+        "From an event until it is read for those who follow.",
+        events.delays,
+    )
+    if events.read_to is not None:
+        yield gauge("opsin_event_position", "How far the log was read for them.", events.read_to)
+
+
+def _sender(sender: Sender) -> Iterator[Metric]:
+    counts = sender.counts
+    outcomes = ("delivered", "refused", "unanswered")
+    yield counted(
+        "opsin_webhook_attempts",
+        "Attempts to deliver an event to a webhook.",
+        "outcome",
+        {outcome: counts.attempts[outcome] for outcome in outcomes},
+    )
+    yield histogram(
+        "opsin_webhook_attempt_seconds", "One attempt, up to the answer.", counts.seconds
+    )
+    yield counter("opsin_webhook_given_up", "Deliveries that are not tried again.", counts.given_up)
+    yield counter("opsin_webhook_pauses", "Webhooks paused for failing.", counts.paused)
+
+
+def _blobs(counts: BlobCounts) -> Iterator[Metric]:
+    yield histograms(
+        "opsin_blob_seconds",
+        "What was asked of the blob store; a read up to its first bytes.",
+        "request",
+        dict(sorted(counts.seconds.items())),
+    )
+    yield counted(
+        "opsin_blob_failures", "Requests to the blob store that failed.", "request", counts.failures
+    )
+    yield counted(
+        "opsin_blob_bytes",
+        "Bytes of blobs.",
+        "direction",
+        {"read": counts.read_bytes, "written": counts.written_bytes},
+    )
 
 
 def _recording(recorder: Recorder) -> Iterator[Metric]:
     counts = recorder.counts
-    yield _counter(
+    yield counted(
         "opsin_recorded_calls",
         "Calls that were to be recorded, by what became of them.",
         "outcome",
         {"recorded": counts.recorded, "dropped": counts.dropped, "failed": counts.failed},
     )
-    yield GaugeMetricFamily(
-        "opsin_calls_to_record", "Calls that wait to be recorded.", recorder.waiting
-    )
-
-
-def _requests(counts: RequestCounts) -> Iterator[Metric]:
-    statuses = CounterMetricFamily(
-        "opsin_http_responses", "HTTP requests that were answered.", labels=["status"]
-    )
-    for status, count in sorted(counts.statuses.items()):
-        statuses.add_metric([str(status)], count)
-    yield statuses
-    buckets, below = [], 0
-    for bound, count in zip((*BOUNDS, "+Inf"), counts.durations, strict=True):
-        below += count
-        buckets.append((str(bound), float(below)))
-    durations = HistogramMetricFamily(
-        "opsin_http_first_byte_seconds", "Time until an answer begins."
-    )
-    durations.add_metric([], buckets, counts.seconds)
-    yield durations
-
-
-def _knowledge(figures: Figures) -> Iterator[Metric]:
-    """What was not done again, because it had been done."""
-    answers, engine = figures.answers.counts, figures.engine
-    yield _counter(
-        "opsin_answers",
-        "Tasks, by how they were answered; inputs: inputs of tasks, taken from earlier answers.",
-        "by",
-        {
-            "memory": answers.memory,
-            "stored": answers.stored,
-            "shared": answers.shared,
-            "computed": answers.computed,
-            "inputs": answers.inputs,
-        },
-    )
-    yield _counter(
-        "opsin_pictures",
-        "Pictures of a known content, by where their pixels were: kept, under way, to be decoded.",
-        "pixels",
-        _cached(engine.picture_counts),
-    )
-    yield _counter(
-        "opsin_regions",
-        "Regions of pictures, by where they were: kept, under way, to be looked for.",
-        "region",
-        _cached(engine.regions.counts),
-    )
-    yield _counter(
-        "opsin_graphql_reads",
-        "Root fields of GraphQL queries: read in one statement, or by resolvers.",
-        "way",
-        figures.reads(),
-    )
-
-
-def _cached(counts: CacheCounts) -> dict[str, int]:
-    return {"kept": counts.hits, "under_way": counts.shared, "made": counts.misses}
-
-
-def _memory(engine: Engine) -> Iterator[Metric]:
-    used = GaugeMetricFamily("opsin_model_bytes", "Memory of models.", labels=["device"])
-    limit = GaugeMetricFamily(
-        "opsin_model_bytes_limit", "Memory that models may take.", labels=["device"]
-    )
-    for one in engine.memory_statistics():
-        used.add_metric([one.device], one.used_bytes)
-        limit.add_metric([one.device], one.limit_bytes)
-    yield used
-    yield limit
-
-
-def _runners(statistics: Iterable[RunnerStatistics]) -> Iterator[Metric]:
-    runners = tuple(statistics)
-    for name, text in (
-        ("queued", "Items that wait for a batch."),
-        ("running", "Items in a batch now."),
-        ("largest_batch", "Items that may share a batch now."),
-        ("bytes", "Memory of its models, shared ones included."),
-    ):
-        gauge = GaugeMetricFamily(f"opsin_runner_{name}", text, labels=["runner", "device"])
-        for one in runners:
-            gauge.add_metric([one.name, one.device or ""], getattr(one, name))
-        yield gauge
-    for name, text in (
-        ("batches", "Batches that were run."),
-        ("items", "Items in them; by batches, the mean size of a batch."),
-        ("loads", "Times it was loaded."),
-        ("evictions", "Times it made way for others."),
-    ):
-        counter = CounterMetricFamily(f"opsin_runner_{name}", text, labels=["runner"])
-        for one in runners:
-            counter.add_metric([one.name], getattr(one, name))
-        yield counter
-
-
-def _queue(depth: QueueDepth) -> Iterator[Metric]:
-    analyses = GaugeMetricFamily(
-        "opsin_analyses", "Analyses of the queue, of all companies.", labels=["status"]
-    )
-    analyses.add_metric(["queued"], depth.queued)
-    analyses.add_metric(["processing"], depth.processing)
-    yield analyses
-    yield GaugeMetricFamily(
-        "opsin_oldest_queued_seconds",
-        "How long the oldest waiting analysis has waited.",
-        value=depth.oldest_seconds,
-    )
-
-
-def _counter(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
-    family = CounterMetricFamily(name, text, labels=[label])
-    for value, count in values.items():
-        family.add_metric([value], count)
-    return family
+    yield gauge("opsin_calls_to_record", "Calls that wait to be recorded.", recorder.waiting)

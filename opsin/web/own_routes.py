@@ -54,6 +54,13 @@ def describe() -> dict[str, Any]:
         "info": {"title": "Opsin", "version": "1", "description": ABOUT},
         "paths": {
             "/health": {"get": _operation("Waits for no database and no device", [], health)},
+            "/ready": {
+                "get": _operation(
+                    "Whether it can do its work and takes more: waits two seconds at most",
+                    [],
+                    {"200": _json("It can", "Ready"), "503": _json("Not now", "Ready")},
+                )
+            },
             "/metrics": {
                 "get": _operation(
                     "Counters and gauges in the text format of Prometheus", [], _answers(metrics)
@@ -101,7 +108,7 @@ def describe() -> dict[str, Any]:
             },
         },
         "components": {
-            "schemas": {"Health": _HEALTH, "Errors": _ERROR_LIST},
+            "schemas": {"Health": _HEALTH, "Ready": _READY, "Errors": _ERROR_LIST},
             "securitySchemes": {
                 "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
                 "bearer": {"type": "http", "scheme": "bearer", "description": "The same key"},
@@ -114,6 +121,14 @@ _HEALTH = {
     "type": "object",
     "required": ["status", "version"],
     "properties": {"status": {"const": "ok"}, "version": {"type": "string"}},
+}
+_READY = {
+    "type": "object",
+    "required": ["status", "checks"],
+    "properties": {
+        "status": {"enum": ["ready", "not ready"]},
+        "checks": {"type": "object", "additionalProperties": {"type": "string"}},
+    },
 }
 _ERROR_LIST = {
     "type": "object",
@@ -175,3 +190,22 @@ def _json(text: str, name: str) -> dict[str, Any]:
 
 
 OWN = Described("Opsin", describe)
+
+
+OWN_DOORS = {
+    "/": "viewer",
+    "/static": "viewer",
+    "/graphql": "graphql",
+    "/static/graphiql": "docs",
+    "/docs": "docs",
+    "/redoc": "docs",
+    "/openapi.json": "docs",
+    "/health": "health",
+    "/ready": "health",
+    "/metrics": "metrics",
+    "/images": "files",
+    "/artifacts": "files",
+    "/exports": "exports",
+    "/uploads": "uploads",
+}
+"""What the paths of Opsin's own are counted as."""

@@ -3,6 +3,7 @@
 import { session, ask } from "./server/graphql.js";
 import { readKey, keepKey } from "./server/credentials.js";
 import { VIEWER } from "./server/documents.js";
+import { forgetPermissions, inWords, permissionsIn, showAllowed } from "./server/permissions.js";
 import { announcerElements, say } from "./parts/announcer.js";
 import { fill, iconButton, make } from "./parts/element.js";
 import { restoreTheme, toggleTheme } from "./parts/theme.js";
@@ -22,6 +23,7 @@ import { subjectsPage } from "./pages/subjects.js";
  * @typedef {object} Page
  * @property {string} title
  * @property {HTMLElement} element
+ * @property {string} [datasetId] in which what it offers is done
  * @property {() => void} [shown] it is in the window now
  * @property {(query: URLSearchParams) => void} [changed] the address's query changed
  * @property {() => void} [leave]
@@ -44,6 +46,7 @@ const PAGES = [
 restoreTheme();
 
 const who = make("span", { class: "who muted" });
+const rights = make("span", { class: "who muted", hidden: true });
 const links = { datasets: link("#/", "Datasets"), operations: link("#/operations", "Operations"), keys: link("#/keys", "API keys") };
 const main = make("main", { id: "main", tabindex: "-1" });
 const signOut = make("button", { type: "button", class: "button quiet", hidden: true, onclick: () => { keepKey(null); location.reload(); } }, "Sign out");
@@ -57,7 +60,7 @@ document.body.append(
   make("header", { class: "bar" },
     make("a", { class: "brand", href: "#/" }, "Opsin"),
     make("nav", { "aria-label": "Main" }, Object.values(links)),
-    make("div", { class: "bar-end" }, who, make("a", { class: "button quiet", href: "/graphql" }, "GraphQL"), signOut,
+    make("div", { class: "bar-end" }, rights, who, make("a", { class: "button quiet", href: "/graphql" }, "GraphQL"), signOut,
       iconButton("theme", "Light or dark", () => say(`${toggleTheme()} colours`)))),
   main,
   ...announcerElements(),
@@ -84,8 +87,10 @@ async function go() {
   }
   main.setAttribute("aria-busy", "true");
   let next;
+  let allowed = null;
   try {
     next = await makePage(pattern?.exec(wanted)[1], parameters, again);
+    allowed = await permissionsIn(next.datasetId);
   } catch (error) {
     next = failed(error);
   }
@@ -97,6 +102,7 @@ async function go() {
   const first = page === null;
   [page, path] = [next, wanted];
   document.title = `${next.title} · Opsin`;
+  if (allowed) tellRights(allowed);
   fill(main, next.element);
   main.scrollTop = 0;
   next.shown?.();
@@ -125,7 +131,15 @@ function message(title, text, action) {
   return { title, element: make("div", { class: "message" }, make("h1", {}, title), make("p", {}, text), action) };
 }
 
+/** @param {string[]} allowed on the page that is shown */
+function tellRights(allowed) {
+  showAllowed(main, allowed);
+  rights.textContent = inWords(allowed);
+  rights.hidden = !rights.textContent;
+}
+
 async function enter() {
+  forgetPermissions();
   await again();
   await tellWho();
 }

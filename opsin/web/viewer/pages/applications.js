@@ -20,7 +20,7 @@ export async function applicationsPage(id) {
   let timer = 0;
   let left = false;
   const runs = make("ul", { class: "runs" });
-  const attach = make("button", { type: "button", class: "button primary", onclick: () => choose(null) }, icon("plus"), "Attach an application");
+  const attach = make("button", { type: "button", class: "button primary", dataset: { needs: "admin" }, onclick: () => choose(null) }, icon("plus"), "Attach an application");
 
   async function refresh() {
     known = await ask(APPLICATIONS_OF, { id });
@@ -46,7 +46,7 @@ export async function applicationsPage(id) {
       make("div", { class: "run-head" },
         make("h3", {}, application.title),
         make("span", { class: isEnabled ? "status completed" : "status" }, make("span", { class: "dot", "aria-hidden": "true" }), isEnabled ? "attached" : "detached"),
-        make("div", { class: "run-tools" },
+        make("div", { class: "run-tools", dataset: { needs: "admin" } },
           one.application && make("button", { type: "button", class: "button", "aria-label": `${isEnabled ? "Steps of" : "Attach"} ${application.title}${isEnabled ? "" : " again"}`, onclick: () => choose(one) }, isEnabled ? "Steps" : "Attach again"),
           isEnabled && make("button", { type: "button", class: "button danger", "aria-label": `Detach ${application.title}`, onclick: () => reportFailure(detach(one)) }, "Detach"))),
       make("p", { class: "muted" }, application.description),
@@ -109,6 +109,7 @@ export async function applicationsPage(id) {
       make("p", { class: "hint" }, "What is deleted by itself. It holds for the pictures that are here, too."), retentionForm(dataset)));
   return {
     title: `${dataset.name}: applications`,
+    datasetId: id,
     element,
     leave() {
       left = true;

@@ -145,7 +145,7 @@ export async function comparePage(id, query) {
           make("div", { class: "control-line" }, make("label", { for: "overlap" }, "Least overlap (IoU)"), threshold, output),
           make("div", { class: "control-line" }, make("label", { for: "same-class" }, "Same class only"), sameClass)]),
         section("Result", tables))));
-  return { title: `Compare ${image.filename}`, element, leave() { live.stop(); stages.forEach((stage) => stage.leave()); } };
+  return { title: `Compare ${image.filename}`, element, datasetId: image.dataset?.id, leave() { live.stop(); stages.forEach((stage) => stage.leave()); } };
 }
 
 /** Two that somebody would compare first: versions of one model, else the newest that found anything. */

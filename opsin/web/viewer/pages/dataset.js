@@ -60,7 +60,7 @@ export async function datasetPage(id, query) {
     grid.show(shown);
     tally.textContent = found ? `The ${counted(found.total, "likest image")}` : counted(list.total, "image") + (filtering ? " found" : "");
     empty.hidden = shown.total > 0;
-    if (!empty.hidden) fill(empty, make("p", {}, filtering || found ? "No image fits." : "No images yet."), !filtering && !found && make("p", { class: "muted" }, "Drop pictures anywhere on this page, or choose files."));
+    if (!empty.hidden) fill(empty, make("p", {}, filtering || found ? "No image fits." : "No images yet."), !filtering && !found && make("p", { class: "muted", dataset: { needs: "upload" } }, "Drop pictures anywhere on this page, or choose files."));
   }
 
   list.addEventListener("change", render);
@@ -110,7 +110,7 @@ export async function datasetPage(id, query) {
 
   const chooser = make("input", { type: "file", accept: "image/*", multiple: true, hidden: true, onchange: () => { uploads.add(chooser.files); chooser.value = ""; } });
   const element = make("div", { class: "page fixed" },
-    datasetHead(dataset, "", [exportMenu(dataset), make("button", { type: "button", class: "button primary", onclick: () => chooser.click() }, icon("upload"), "Upload"), chooser]),
+    datasetHead(dataset, "", [exportMenu(dataset), make("button", { type: "button", class: "button primary", dataset: { needs: "upload" }, onclick: () => chooser.click() }, icon("upload"), "Upload"), chooser]),
     make("div", { class: "filters", role: "search" }, filterLine, words, tally, live),
     uploads.element,
     fill(scroller, grid.element, empty));
@@ -125,6 +125,7 @@ export async function datasetPage(id, query) {
   return {
     title: dataset.name,
     element,
+    datasetId: id,
     shown() {
       if (left?.address === address) grid.goTo(left.top);
     },

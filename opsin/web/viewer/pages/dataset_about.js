@@ -18,7 +18,7 @@ export async function datasetAboutPage(id) {
     part("Details", "", make("dl", { class: "facts" }, [["Images", counted(dataset.images.totalCount, "image")], ["Made", time(dataset.createdAt)], ["Id", make("code", {}, id)]].map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))))),
     part("Metadata", "Named values that programs and people keep with the dataset.", metadataEditor({ datasetId: id }, dataset.metadata)),
     part("Deleted and restored", "Newest first.", deletions(id, dataset.deletions)));
-  return { title: `${dataset.name}: classes and details`, element };
+  return { title: `${dataset.name}: classes and details`, element, datasetId: id };
 }
 
 const part = (title, about, content) =>
@@ -36,8 +36,8 @@ function classes(datasetId, known) {
   function row(one, at) {
     return make("li", {}, make("kbd", {}, at < 9 ? String(at + 1) : "–"),
       make("div", {}, make("strong", {}, one.name), one.description && make("p", { class: "muted" }, one.description)),
-      make("button", { type: "button", class: "button", "aria-label": `Change ${one.name}`, onclick: () => change(one) }, "Change"),
-      make("button", { type: "button", class: "button danger", "aria-label": `Delete ${one.name}`, onclick: () => reportFailure(remove(one)) }, "Delete"));
+      make("button", { type: "button", class: "button", dataset: { needs: "annotate" }, "aria-label": `Change ${one.name}`, onclick: () => change(one) }, "Change"),
+      make("button", { type: "button", class: "button danger", dataset: { needs: "annotate" }, "aria-label": `Delete ${one.name}`, onclick: () => reportFailure(remove(one)) }, "Delete"));
   }
 
   async function create() {
@@ -78,7 +78,7 @@ function classes(datasetId, known) {
   }
 
   render();
-  return [rows, make("form", { class: "inline-form", onsubmit: (event) => { event.preventDefault(); reportFailure(create()); } },
+  return [rows, make("form", { class: "inline-form", dataset: { needs: "annotate" }, onsubmit: (event) => { event.preventDefault(); reportFailure(create()); } },
     make("div", { class: "field" }, make("label", { for: "class-name" }, "Name"), name),
     make("div", { class: "field" }, make("label", { for: "class-description" }, "Description"), description),
     make("button", { type: "submit", class: "button primary" }, icon("plus"), "Add class"))];

@@ -48,7 +48,7 @@ export async function datasetsPage() {
     const wanted = search.value.trim().toLowerCase();
     const all = everything ? [...known.nodes].reverse() : known.nodes; // the newest first, where all are here
     const found = everything ? all.filter((one) => `${one.name} ${one.description}`.toLowerCase().includes(wanted)) : all;
-    fill(cards, found.length ? found.map(card) : make("li", { class: "empty" }, wanted ? "No dataset has this in its name." : "No datasets yet. Make the first, then drop pictures into it."));
+    fill(cards, found.length ? found.map(card) : make("li", { class: "empty" }, wanted ? "No dataset has this in its name." : ["No datasets yet.", make("span", { dataset: { needs: "admin" } }, " Make the first, then drop pictures into it.")]));
     more.hidden = !known.pageInfo.hasNextPage;
     tally.textContent = everything ? "" : `${counted(known.nodes.length, "dataset")} of ${count(known.totalCount)}`;
   }
@@ -59,7 +59,7 @@ export async function datasetsPage() {
       make("h1", {}, "Datasets"),
       make("div", { class: "page-tools" },
         make("div", { class: "search" }, icon("search"), search),
-        make("button", { type: "button", class: "button primary", onclick: () => reportFailure(create()) }, icon("plus"), "New dataset"))),
+        make("button", { type: "button", class: "button primary", dataset: { needs: "admin" }, onclick: () => reportFailure(create()) }, icon("plus"), "New dataset"))),
     cards, make("div", { class: "more" }, more, tally));
   return { title: "Datasets", element, leave: () => clearTimeout(timer) };
 }

@@ -79,7 +79,7 @@ export async function imagePage(id, _query, again) {
     section("Comments", said.element, { note: said.note, open: image.comments.nodes.length > 0 }),
     section("Like this image", similar, { open: false }),
     section("Metadata", metadataEditor({ imageId: id }, image.metadata), { open: false }),
-    section("Details", [detailsPanel(image), !image.deletion && make("button", { type: "button", class: "button danger", onclick: () => askToDelete(image, toDataset) }, icon("trash"), "Delete image")], { open: false }));
+    section("Details", [detailsPanel(image), !image.deletion && make("button", { type: "button", class: "button danger", dataset: { needs: "annotate" }, onclick: () => askToDelete(image, toDataset) }, icon("trash"), "Delete image")], { open: false }));
   const element = make("div", { class: "page fixed image-page" },
     make("header", { class: "page-head compact" },
       make("div", {},
@@ -107,6 +107,7 @@ export async function imagePage(id, _query, again) {
   return {
     title: image.filename,
     element,
+    datasetId: image.dataset.id,
     leave() {
       removeEventListener("keydown", keys);
       live.stop();

@@ -33,7 +33,8 @@ export async function keysPage() {
     make("header", { class: "page-head" }, make("div", {},
       make("h1", {}, "API keys"),
       make("p", { class: "muted" }, `For programs that act for ${viewer.company}. Revoking a key ends it at once.`))),
-    make("form", { class: "inline-form", onsubmit: (event) => reportFailure(create(event)) },
+    make("p", { class: "hint", dataset: { without: "admin" } }, "Only administrators of the company make and revoke keys."),
+    make("form", { class: "inline-form", dataset: { needs: "admin" }, onsubmit: (event) => reportFailure(create(event)) },
       make("div", { class: "field" }, make("label", { for: "key-name" }, "Name of a new key"), name),
       make("button", { type: "submit", class: "button primary" }, icon("plus"), "Make key")),
     make("div", { class: "table-frame" }, make("table", { class: "keys" },
@@ -52,7 +53,7 @@ function row({ id, name, prefix, createdAt, lastUsedAt, revokedAt }, refresh) {
   };
   const action = revokedAt
     ? make("span", { class: "muted" }, `revoked ${ago(revokedAt)}`)
-    : make("button", { type: "button", class: "button", "aria-label": `Revoke ${name}`, onclick: () => reportFailure(revoke()) }, "Revoke");
+    : make("button", { type: "button", class: "button", dataset: { needs: "admin" }, "aria-label": `Revoke ${name}`, onclick: () => reportFailure(revoke()) }, "Revoke");
   return make("tr", { class: revokedAt ? "ended" : "" },
     make("th", { scope: "row" }, name),
     make("td", {}, make("code", {}, `opsin_${prefix}…`)),

@@ -92,15 +92,16 @@ export async function subjectPage(id) {
         make("nav", { class: "crumbs", "aria-label": "Path" }, make("a", { href: "#/" }, "Datasets"), make("span", { "aria-hidden": "true" }, "/"), make("a", { href: `#/datasets/${dataset.id}/subjects` }, dataset.name)),
         heading, facts),
       make("div", { class: "page-tools" }, live,
-        make("button", { type: "button", class: "button", onclick: change }, icon("edit"), "Change"),
-        make("button", { type: "button", class: "button danger", onclick: () => reportFailure(remove()) }, icon("trash"), "Delete"),
-        make("button", { type: "button", class: "button primary", onclick: () => chooser.click() }, icon("upload"), "Upload"), chooser)),
+        make("button", { type: "button", class: "button", dataset: { needs: "upload" }, onclick: change }, icon("edit"), "Change"),
+        make("button", { type: "button", class: "button danger", dataset: { needs: "admin" }, onclick: () => reportFailure(remove()) }, icon("trash"), "Delete"),
+        make("button", { type: "button", class: "button primary", dataset: { needs: "upload" }, onclick: () => chooser.click() }, icon("upload"), "Upload"), chooser)),
     uploads.element,
     charts.element,
     make("section", {}, make("h2", { class: "part-title" }, "Pictures"), pictures, make("div", { class: "more" }, more, tally)));
   return {
     title: subject.name || "Subject",
     element,
+    datasetId: dataset.id,
     leave() {
       left = true;
       clearTimeout(timer);

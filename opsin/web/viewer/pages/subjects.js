@@ -58,13 +58,13 @@ export async function subjectsPage(id) {
   const element = make("div", { class: "page medium" },
     datasetHead(dataset, "/subjects", [
       make("div", { class: "search" }, icon("search"), search),
-      make("button", { type: "button", class: "button primary", onclick: create }, icon("plus"), "New subject")]),
+      make("button", { type: "button", class: "button primary", dataset: { needs: "upload" }, onclick: create }, icon("plus"), "New subject")]),
     make("div", { class: "table-frame" }, make("table", { class: "subjects" },
       make("caption", { class: "visually-hidden" }, "Subjects"),
       make("thead", {}, make("tr", {}, ["Name", "Born", "Sex", "Images", "Last picture"].map((text) => make("th", { scope: "col", class: text === "Images" ? "number" : null }, text)))),
       rows)),
     make("div", { class: "more" }, more, tally));
-  return { title: `${dataset.name}: subjects`, element, leave: () => clearTimeout(timer) };
+  return { title: `${dataset.name}: subjects`, element, datasetId: id, leave: () => clearTimeout(timer) };
 }
 
 function row({ id, name, birthDate, sex, images }) {

@@ -103,7 +103,7 @@ function found(layer) {
 
 function actions(analysis) {
   const act = (label, document) =>
-    make("button", { type: "button", class: "link", dataset: { control: label }, onclick: () => reportFailure(ask(document, { id: analysis.id })) }, label);
+    make("button", { type: "button", class: "link", dataset: { control: label, needs: "analyze" }, onclick: () => reportFailure(ask(document, { id: analysis.id })) }, label);
   if (["QUEUED", "PROCESSING"].includes(analysis.status)) return act("Cancel", CANCEL);
   if (analysis.status === "COMPLETED") return exportMenu(analysis);
   return analysis.external ? null : act("Run again", RETRY);

@@ -2,6 +2,7 @@
 
 import { ask } from "../server/graphql.js";
 import { CLASSIFICATIONS, CLASSIFY, CREATE_CLASS, DECLASSIFY } from "../server/documents.js";
+import { may } from "../server/permissions.js";
 import { notify, reportFailure, say } from "./announcer.js";
 import { fill, icon, make } from "./element.js";
 import { ago } from "./wording.js";
@@ -16,14 +17,15 @@ export function classKeys(image, onNext) {
   const classes = image.dataset.classes.nodes;
   let given = image.classifications.nodes;
   let busy = Promise.resolve();
-  const list = make("div", { class: "class-keys", role: "group", "aria-label": "Classes of this image" });
+  const list = make("div", { class: "class-keys", dataset: { needs: "annotate" }, role: "group", "aria-label": "Classes of this image" });
   const others = make("p", { class: "hint" });
   const note = make("span", {});
   const goOn = make("input", { type: "checkbox", id: "go-on", checked: sessionStorage.getItem(GO_ON) === "yes", onchange: () => sessionStorage.setItem(GO_ON, goOn.checked ? "yes" : "no") });
-  const goOnLine = make("label", { class: "check-line" }, goOn, "Go on to the next image after a key");
-  const hint = make("p", { class: "hint" });
+  const goOnLine = make("label", { class: "check-line", dataset: { needs: "annotate" } }, goOn, "Go on to the next image after a key");
+  const hint = make("p", { class: "hint", dataset: { needs: "annotate" } });
+  const without = make("p", { class: "hint", dataset: { without: "annotate" } }, "You may see the classes of this image, and not give it any.");
   const name = make("input", { id: "new-class", maxlength: 255, required: true, placeholder: "New class" });
-  const form = make("form", { class: "one-line", onsubmit: (event) => { event.preventDefault(); reportFailure(create()); } },
+  const form = make("form", { class: "one-line", dataset: { needs: "annotate" }, onsubmit: (event) => { event.preventDefault(); reportFailure(create()); } },
     make("label", { class: "visually-hidden", for: "new-class" }, "Name of a new class"), name,
     make("button", { type: "submit", class: "button" }, icon("plus"), "Add"));
 
@@ -84,10 +86,10 @@ export function classKeys(image, onNext) {
   /** @param {KeyboardEvent} event @returns {boolean} whether it was a class's key */
   function press(event) {
     const one = /^[1-9]$/.test(event.key) ? classes[Number(event.key) - 1] : null;
-    if (one) toggle(one, true);
+    if (one && may("annotate")) toggle(one, true);
     return Boolean(one);
   }
 
   render();
-  return { element: [hint, list, others, goOnLine, form], note, press };
+  return { element: [hint, without, list, others, goOnLine, form], note, press };
 }

@@ -15,7 +15,7 @@ export function comments(image) {
   const list = make("ul", { class: "comments" });
   const note = make("span", {});
   const text = make("textarea", { id: "comment", rows: 2, maxlength: LONGEST, required: true, placeholder: "Say something of this image" });
-  const form = make("form", { class: "comment-form", onsubmit: (event) => { event.preventDefault(); reportFailure(write()); } },
+  const form = make("form", { class: "comment-form", dataset: { needs: "annotate" }, onsubmit: (event) => { event.preventDefault(); reportFailure(write()); } },
     make("label", { class: "visually-hidden", for: "comment" }, "A comment"), text,
     make("button", { type: "submit", class: "button" }, "Comment"));
   sendsWithEnter(text, form);
@@ -49,7 +49,7 @@ export function comments(image) {
     const edited = comment.updatedAt ? " · changed" : "";
     fill(element,
       make("p", { class: "comment-head" }, make("strong", {}, comment.author), make("span", { class: "muted", title: time(comment.createdAt) }, ago(comment.createdAt) + edited),
-        comment.isMine && make("span", { class: "comment-actions" },
+        comment.isMine && make("span", { class: "comment-actions", dataset: { needs: "annotate" } },
           make("button", { type: "button", class: "link", onclick: () => edit(comment, element) }, "Edit"),
           make("button", { type: "button", class: "link", onclick: () => reportFailure(remove(comment)) }, "Delete"))),
       make("p", { class: "comment-text" }, comment.text));

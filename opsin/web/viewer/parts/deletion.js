@@ -49,6 +49,6 @@ export function deletionBanner(image, { onRestored, onGone }) {
   const until = purgeAt && !fileDeleted ? ` It can be restored until ${time(purgeAt)}.` : "";
   return make("div", { class: "banner", role: "note" }, icon("trash"),
     make("p", {}, make("strong", {}, `Deleted ${time(deletedAt)}${deletedBy ? ` by ${deletedBy}` : ""}.`), reason ? ` “${reason}”` : "", fileDeleted ? " Its file is gone." : until),
-    !fileDeleted && make("button", { type: "button", class: "button", onclick: () => reportFailure(restore()) }, "Restore"),
-    make("button", { type: "button", class: "button danger", onclick: () => reportFailure(purge()) }, "Delete for good"));
+    !fileDeleted && make("button", { type: "button", class: "button", dataset: { needs: "annotate" }, onclick: () => reportFailure(restore()) }, "Restore"),
+    make("button", { type: "button", class: "button danger", dataset: { needs: "admin" }, onclick: () => reportFailure(purge()) }, "Delete for good"));
 }

@@ -19,7 +19,8 @@ export function metadataEditor(owner, metadata) {
   const hint = make("p", { class: "hint" });
   const key = make("input", { required: true, maxlength: 255, placeholder: "Key", "aria-label": "Metadata key" });
   const value = make("input", { placeholder: "Value", "aria-label": "Metadata value" });
-  const form = make("form", { class: "metadata-form", onsubmit: (event) => { event.preventDefault(); reportFailure(set()); } }, key, value,
+  const needs = "imageId" in owner ? "annotate" : "admin";
+  const form = make("form", { class: "metadata-form", dataset: { needs }, onsubmit: (event) => { event.preventDefault(); reportFailure(set()); } }, key, value,
     make("button", { type: "submit", class: "button" }, icon("plus"), "Set"));
 
   function render() {
@@ -33,7 +34,7 @@ export function metadataEditor(owner, metadata) {
     const text = written(one);
     return make("div", {}, make("dt", {}, name),
       make("dd", {}, make("button", { type: "button", class: "link plain", title: "Change it", disabled: text.length > LONGEST, onclick: () => { key.value = name; value.value = typeof one === "string" ? one : JSON.stringify(one); value.focus(); } }, text || "(empty)"),
-        iconButton("close", `Remove ${name}`, () => reportFailure(remove(name)), { class: "button quiet square small" })));
+        iconButton("close", `Remove ${name}`, () => reportFailure(remove(name)), { class: "button quiet square small", dataset: { needs } })));
   }
 
   async function set() {

@@ -32,5 +32,6 @@ export function retentionForm({ id, retention }) {
     line(files, "Delete the files of pictures after"),
     line(results, "Delete results after"),
     make("div", { class: "check-line" }, ready, make("label", { for: ready.id }, "Delete a picture’s files as soon as all applications have finished with it")),
-    make("div", { class: "form-end" }, make("button", { type: "submit", class: "button primary" }, "Save"), told));
+    make("p", { class: "hint", dataset: { without: "admin" } }, "Only administrators of the dataset change what it keeps."),
+    make("div", { class: "form-end", dataset: { needs: "admin" } }, make("button", { type: "submit", class: "button primary" }, "Save"), told));
 }

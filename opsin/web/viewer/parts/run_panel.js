@@ -55,8 +55,8 @@ function form(imageId, operations) {
   const button = make("button", { type: "submit", class: "button primary wide" }, icon("play"), "Run");
   choose();
   const missing = operations.length - ready.length;
-  return make("form", { onsubmit: run },
+  return [make("p", { class: "hint", dataset: { without: "analyze" } }, "You may look at what was found here, and not have operations run."), make("form", { dataset: { needs: "analyze" }, onsubmit: run },
     make("div", { class: "field" }, make("label", { for: "operation" }, "Operation"), select, about),
     params, failure, button,
-    missing > 0 && make("p", { class: "hint" }, `${missing} more cannot be run here. `, make("a", { href: "#/operations" }, "See why")));
+    missing > 0 && make("p", { class: "hint" }, `${missing} more cannot be run here. `, make("a", { href: "#/operations" }, "See why")))];
 }

@@ -2,6 +2,7 @@
 
 import { UPLOAD } from "../server/documents.js";
 import { upload } from "../server/graphql.js";
+import { may } from "../server/permissions.js";
 import { say } from "./announcer.js";
 import { fill, iconButton, make } from "./element.js";
 import { bytes, counted } from "./wording.js";
@@ -103,7 +104,7 @@ export function acceptDrops(element, onFiles) {
     depth = change === 0 ? 0 : depth + change;
     element.classList.toggle("drop-target", depth > 0);
   };
-  const files = (event) => event.dataTransfer?.types.includes("Files");
+  const files = (event) => may("upload") && event.dataTransfer?.types.includes("Files");
   element.addEventListener("dragenter", (event) => { if (files(event)) { event.preventDefault(); mark(1); } });
   element.addEventListener("dragover", (event) => { if (files(event)) event.preventDefault(); });
   element.addEventListener("dragleave", (event) => { if (files(event)) mark(-1); });

@@ -1,6 +1,7 @@
 /** Every GraphQL document that the viewer sends. */
 
 export const VIEWER = `query Viewer { viewer { name company } }`;
+export const PERMISSIONS = `query Permissions($id: ID) { viewer { permissions(datasetId: $id) } }`;
 
 export const DATASETS = `query Datasets($after: String, $filter: DatasetFilter) {
   datasets(first: 100, after: $after, filter: $filter) {
