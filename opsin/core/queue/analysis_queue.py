@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, bindparam, or_, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from opsin.core.analysis_events import progress_event, status_event
@@ -15,6 +15,8 @@ from opsin.core.artifacts import Artifacts, with_storage_paths
 from opsin.core.checked_annotations import CheckedAnnotations
 from opsin.core.contract import Annotation, ProducedArtifact
 from opsin.core.lifecycle import AnalysisStatus
+from opsin.core.queue.clock import QueueClock
+from opsin.core.queue.counts import QueueCounts
 from opsin.core.records import Analysis, Image, columns_of, to_record
 from opsin.core.similarity.embeddings import NewEmbedding, embedding_row
 from opsin.storage.database import Database, Transaction
@@ -23,8 +25,12 @@ from opsin.storage.tables import analyses, images
 from opsin.storage.vectors import insert_embeddings
 
 _RECOVER_AT_ONCE = 1000
+_FEW_SUSPECTS = 16
+_MOST_IN_COMPANY = 2
+"""Workers that may be lost before an analysis is tried alone."""
 # Written as the indexes of the queue and of leases say it: PostgreSQL finds no `IS FALSE` in them.
 _OURS = ~analyses.c.external
+_SUSPECTED = text("suspicion > 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +72,45 @@ class AnalysisQueue:
         self._artifacts = artifacts
         self._lease = lease
         self._max_attempts = max_attempts
+        self._clock = QueueClock(database)
+        self.counts = QueueCounts()
 
     async def claim(self, most: int) -> Claim:
         """Take up to `most` queued analyses, most urgent first, then oldest.
 
         And what else the same runs ask of the same images: it shares their picture and its regions.
+        Suspects are left where they are, see `claim_suspects`.
         """
-        now = datetime.now(UTC)
+        return await self._claim(analyses.c.suspicion == 0, most, with_runs=True)
+
+    async def claim_suspects(self) -> Claim:
+        """Take analyses that a lost worker had in hand: a few together, then each alone.
+
+        So that one which ends its worker is told from those that were only beside it.  For a
+        caller with nothing else in hand.
+        """
+        claim = await self._claim(analyses.c.suspicion == 1, _FEW_SUSPECTS)
+        return claim if claim.analyses else await self._claim(analyses.c.suspicion > 1, 1)
+
+    async def has_suspects(self) -> bool:
+        """Whether `claim_suspects` would find something."""
+        return await self._any(
+            select(analyses.c.id).where(
+                _OURS,
+                _SUSPECTED,
+                analyses.c.status == "QUEUED",
+                _due(await self._clock.now()),
+            )
+        )
+
+    async def _claim(
+        self, of_these: ColumnElement[bool], most: int, *, with_runs: bool = False
+    ) -> Claim:
+        now = await self._clock.now()
         lease_id = new_id()
         waiting = (
             select(analyses.c.id)
-            .where(_OURS, analyses.c.status == "QUEUED", analyses.c.available_at <= now)
+            .where(_OURS, of_these, analyses.c.status == "QUEUED", _due(now))
             .order_by(analyses.c.priority.desc(), analyses.c.id)
             .limit(most)
         )
@@ -100,7 +134,7 @@ class AnalysisQueue:
                 .returning(*columns_of(analyses, Analysis))
             )
             taken = [to_record(Analysis, row) for row in rows]
-            if len(taken) == most:
+            if with_runs and len(taken) == most:
                 taken += await _rest_of_runs(transaction.connection, taken, claiming, now)
             claimed = sorted(taken, key=lambda a: (-a.priority, a.id))
             found = await _images(transaction.connection, {a.image_id for a in claimed})
@@ -110,6 +144,7 @@ class AnalysisQueue:
                         analysis, AnalysisStatus.PROCESSING, {"attempt": analysis.attempts}
                     )
                 )
+        self._count_claim(claimed, now)
         return Claim(lease_id, tuple(claimed), found)
 
     async def renew(self, lease_id: str) -> frozenset[str]:
@@ -125,7 +160,7 @@ class AnalysisQueue:
         statement = (
             update(analyses)
             .where(analyses.c.id.in_(select(mine.c.id)))
-            .values(lease_until=datetime.now(UTC) + self._lease)
+            .values(lease_until=await self._clock.now() + self._lease)
             .returning(analyses.c.id)
         )
         async with self._database.write() as transaction:
@@ -140,10 +175,11 @@ class AnalysisQueue:
         files = await self._artifacts.put(
             [(item.analysis, file) for item in finished for file in item.artifacts]
         )
-        now = datetime.now(UTC)
+        now = await self._clock.now()
         async with self._database.write() as transaction:
             held = await self._held(transaction, lease_id, [f.analysis.id for f in finished])
             kept = [self._bounded(item) for item in finished if item.analysis.id in held]
+            self.counts.dropped += len(finished) - len(kept)
             if not kept:
                 return 0
             await transaction.connection.execute(_FINISH, [_columns(item, now) for item in kept])
@@ -156,6 +192,7 @@ class AnalysisQueue:
             for item in kept:
                 transaction.emit(status_event(item.analysis, item.status))
             await _end_image_runs(transaction, kept, now)
+        self.counts.endings.update(item.status.value for item in kept)
         return len(kept)
 
     async def tell(self, lease_id: str, texts: Sequence[tuple[Analysis, str]]) -> None:
@@ -172,7 +209,8 @@ class AnalysisQueue:
         `holding` are the leases of the caller itself, who is alive, though perhaps late to renew
         them: the machine was asleep, or the database down.
         """
-        now = datetime.now(UTC)
+        await self._clock.read()
+        now = await self._clock.now()
         lost = (
             select(*columns_of(analyses, Analysis))
             .where(
@@ -188,7 +226,7 @@ class AnalysisQueue:
         async with self._database.write() as transaction:
             rows = await transaction.connection.execute(lost.with_for_update(skip_locked=True))
             finished = [
-                self._bounded(
+                self._lost(
                     Finished(
                         to_record(Analysis, row),
                         AnalysisStatus.QUEUED,
@@ -199,13 +237,30 @@ class AnalysisQueue:
                 for row in rows
             ]
             if finished:
+                lost_ids = [item.analysis.id for item in finished]
+                await transaction.connection.execute(
+                    update(analyses)
+                    .where(analyses.c.id.in_(lost_ids))
+                    .values(suspicion=analyses.c.suspicion + 1)
+                )
                 await transaction.connection.execute(_FINISH, [_columns(i, now) for i in finished])
                 for item in finished:
                     transaction.emit(
                         status_event(item.analysis, item.status, {"reason": item.error_code})
                     )
                 await _end_image_runs(transaction, finished, now)
+        self.counts.recovered += len(finished)
         return len(finished)
+
+    def _count_claim(self, claimed: Sequence[Analysis], now: datetime) -> None:
+        if not claimed:
+            return
+        self.counts.claims += 1
+        self.counts.claimed += len(claimed)
+        for analysis in claimed:
+            if analysis.attempts == 1:
+                waited = (now - analysis.created_at).total_seconds()
+                self.counts.waited.add(max(0.0, waited))
 
     async def _any(self, statement: Select[Any]) -> bool:
         """A look without the write lock, so that an idle worker disturbs nobody."""
@@ -226,11 +281,23 @@ class AnalysisQueue:
 
     def _bounded(self, item: Finished) -> Finished:
         """A retry beyond the last attempt becomes a failure with the last reason."""
-        attempts = item.analysis.attempts
         if item.status is not AnalysisStatus.QUEUED or not item.count_attempt:
             return item
-        if attempts < self._max_attempts:
+        # Workers that were lost say nothing about it, until one is lost that had nothing else.
+        excused = min(item.analysis.suspicion, _MOST_IN_COMPANY)
+        if item.analysis.attempts - excused < self._max_attempts:
             return item
+        return self._given_up(item)
+
+    def _lost(self, item: Finished) -> Finished:
+        """Given up only when it was alone, and as often as others are tried."""
+        times = item.analysis.suspicion + 1
+        if times <= max(_MOST_IN_COMPANY, self._max_attempts - 1):
+            return item
+        return self._given_up(item)
+
+    def _given_up(self, item: Finished) -> Finished:
+        attempts = item.analysis.attempts
         return Finished(
             item.analysis,
             AnalysisStatus.FAILED,
@@ -264,6 +331,12 @@ _FINISH = (
         }
     )
 )
+
+
+def _due(now: datetime) -> ColumnElement[bool]:
+    """Whether it may be claimed; what was never put back may, whatever its asker's clock said."""
+    waits = analyses.c.available_at
+    return or_(waits <= now, waits <= analyses.c.created_at)
 
 
 def _annotations(item: Finished) -> tuple[Analysis, CheckedAnnotations]:
@@ -306,8 +379,9 @@ async def _rest_of_runs(
         .where(
             tuple_(analyses.c.run_id, analyses.c.image_id).in_(pairs),
             _OURS,
+            analyses.c.suspicion == 0,
             analyses.c.status == "QUEUED",
-            analyses.c.available_at <= now,
+            _due(now),
         )
         .with_for_update(skip_locked=True)
         .cte("left")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Coroutine, Sequence
 
 from opsin.core.queue.analysis_queue import Claim, Finished
@@ -23,6 +24,8 @@ class Claimed:
         self._ended: list[Finished] = []
         self._texts: dict[str, tuple[Analysis, str]] = {}
         self._changed = asyncio.Event()
+        self.moved = time.monotonic()
+        """When one of them last came further."""
 
     def start(self, asked: Sequence[Analysis], work: Coroutine[None, None, None]) -> None:
         """Run the work on one image, which says of each analysis how it `ended`."""
@@ -42,6 +45,7 @@ class Claimed:
         """An analysis has its ending, which is to be written."""
         self._texts.pop(ending.analysis.id, None)
         self._ended.append(ending)
+        self.moved = time.monotonic()
         self._changed.set()
 
     def wrote(self, analysis: Analysis, text: str) -> None:
@@ -49,6 +53,7 @@ class Claimed:
         if not self._texts:
             self._changed.set()
         self._texts[analysis.id] = analysis, text
+        self.moved = time.monotonic()
 
     async def change(self, seconds: float | None) -> None:
         """Wait for an ending, the first text or the end of an image, so many seconds at most."""

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 
+from opsin.core import tracing
 from opsin.core.errors import OpsinError, StorageError
 from opsin.core.lifecycle import AnalysisStatus
 from opsin.core.patience import Pauses, patiently
@@ -29,12 +31,15 @@ class EndingWriter:
 
         What cannot be written is left: its lease ends, and it is run again.
         """
+        begun = time.monotonic()
         try:
-            return await patiently(
+            ended = await patiently(
                 lambda: self._queue.finish(lease_id, done),
                 "results cannot be written now",
                 Pauses(self._first_pause),
             )
+            _trace(done, begun)
+            return ended
         except StorageError:
             log.error("%d results were not written: the database is down", len(done))
             return 0
@@ -82,3 +87,13 @@ class EndingWriter:
         except Exception as error:
             expected = isinstance(error, StorageError | TimeoutError)
             log.warning("work is left to the end of its lease", exc_info=not expected)
+
+
+def _trace(done: Sequence[Finished], begun: float) -> None:
+    """Say in each trace that asked for one of them that its results were written."""
+    if tracing.tracer is None:
+        return
+    ended = time.monotonic()
+    for place in dict.fromkeys(item.analysis.traceparent for item in done):
+        if place is not None:
+            tracing.record("write results", begun, ended, parent=place)

@@ -11,6 +11,7 @@ from opsin.core.engine import Outcome, TaskStatus
 from opsin.core.errors import (
     BlobNotFound,
     Cancelled,
+    ClusterLost,
     InvalidInput,
     OperationFailed,
     OpsinError,
@@ -93,6 +94,8 @@ def _ended(
     error: OpsinError,
     provenance: dict[str, Any] | None = None,
 ) -> Finished:
+    if isinstance(error, ClusterLost):  # it says nothing about the analysis either
+        return _returned(analysis, timedelta(seconds=error.retry_after))
     again = isinstance(error, _TRANSIENT) and not isinstance(error, BlobNotFound)
     return Finished(
         analysis,

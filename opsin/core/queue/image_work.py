@@ -1,10 +1,13 @@
 """All claimed analyses of one image: its tasks asked together, each ending told of at once."""
 
 import contextlib
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 
+from opsin.core import tracing
 from opsin.core.answers.answers import Answers
 from opsin.core.answers.earlier_results import is_restorable
 from opsin.core.answers.referring import ReferenceStore, with_references
@@ -68,15 +71,16 @@ class ImageWork:
             work.ended(ending)
 
         try:
-            tasks = await with_references(tasks, image.company_id, self.references)
-            await self._answers.analyze(
-                partial(self._open, image),
-                tasks,
-                company_id=image.company_id,
-                content_sha256=image.sha256,
-                info=stored_info(image, _DECODING),
-                on_outcome=settled,
-            )
+            with _span(asked):
+                tasks = await with_references(tasks, image.company_id, self.references)
+                await self._answers.analyze(
+                    partial(self._open, image),
+                    tasks,
+                    company_id=image.company_id,
+                    content_sha256=image.sha256,
+                    info=stored_info(image, _DECODING),
+                    on_outcome=settled,
+                )
         except Exception as error:
             for analysis in left.values():
                 work.ended(ending_after(analysis, error))
@@ -97,3 +101,27 @@ class ImageWork:
         if isinstance(content, BlobNotFound):
             raise content
         return content
+
+
+def _span(asked: Sequence[Analysis]) -> contextlib.AbstractContextManager[tracing.Span]:
+    """The work on an image, in the trace that asked for it first, with links to the others."""
+    if tracing.tracer is None:
+        return tracing.NO_SPAN
+    places = list(dict.fromkeys(one.traceparent for one in asked if one.traceparent is not None))
+    parent = places[0] if places else tracing.NOWHERE
+    if places:
+        first = min(one.created_at for one in asked if one.traceparent == parent)
+        now = time.monotonic()
+        waited = (datetime.now(UTC) - first).total_seconds()
+        tracing.record("wait in the queue", now - max(waited, 0.0), now, parent=parent)
+    return tracing.span(
+        "work on an image",
+        {
+            "opsin.analyses": len(asked),
+            "opsin.operations": ", ".join(sorted({one.operation or "" for one in asked})),
+            "opsin.image_id": asked[0].image_id,
+        },
+        kind="consumer",
+        parent=parent,
+        links=places[1:],
+    )

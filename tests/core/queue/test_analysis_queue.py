@@ -109,7 +109,8 @@ async def test_a_silent_workers_analyses_go_to_another_and_its_late_results_are_
     assert await queue.recover() == 0
     await expire_leases(parts.use_cases.database)
     assert await queue.recover() == 2
-    second = await queue.claim(most=10)
+    assert (await queue.claim(most=10)).analyses == ()  # they are suspects, and wait for their turn
+    second = await queue.claim_suspects()
     assert [a.attempts for a in second.analyses] == [2, 2]
     assert await queue.finish(silent.lease_id, [done(a) for a in silent.analyses]) == 0
     assert await queue.finish(second.lease_id, [done(a) for a in second.analyses]) == 2
@@ -121,8 +122,8 @@ async def test_an_analysis_that_kills_every_worker_ends(
 ) -> None:
     image = await add_image(parts, principal)
     (asked,) = await ask(parts, principal, image)
-    for _ in range(3):
-        assert len((await queue.claim(most=1)).analyses) == 1
+    for claim in (queue.claim(most=1), queue.claim_suspects(), queue.claim_suspects()):
+        assert len((await claim).analyses) == 1
         await expire_leases(parts.use_cases.database)
         assert await queue.recover() == 1
     found = await parts.use_cases.analyses.find(principal, asked.id)
@@ -200,3 +201,29 @@ async def test_a_deleted_image_takes_its_running_analyses_along(
     assert await queue.finish(claim.lease_id, [done(a) for a in claim.analyses]) == 0
     assert await count(parts.use_cases.database, analyses) == 0
     assert await count(parts.use_cases.database, annotations) == 0
+
+
+async def test_what_was_beside_a_killer_is_told_from_it(
+    parts: Parts, principal: Principal, queue: AnalysisQueue
+) -> None:
+    """One of forty ends whatever has it in hand; the others are beside it as often as can be."""
+    database = parts.use_cases.database
+    image = await add_image(parts, principal)
+    asked = await ask(parts, principal, image, count=40)
+    killer, ended, sizes = asked[23].id, set[str](), list[int]()
+    claim = await queue.claim(most=100)
+    while claim.analyses:
+        sizes.append(len(claim.analyses))
+        if any(analysis.id == killer for analysis in claim.analyses):
+            await expire_leases(database)
+            assert await queue.recover() == len(claim.analyses)
+        else:
+            done = [Finished(analysis, COMPLETED) for analysis in claim.analyses]
+            assert await queue.finish(claim.lease_id, done) == len(done)
+            ended |= {analysis.id for analysis in claim.analyses}
+        claim = await queue.claim_suspects()
+    assert sizes[:4] == [40, 16, 16, 8] and set(sizes[4:]) == {1}
+    assert not await queue.has_suspects()
+    assert ended == {analysis.id for analysis in asked} - {killer}
+    (found,) = (await parts.use_cases.analyses.find_many(principal, [killer])).values()
+    assert (found.status, found.error_code) == (FAILED, "WORKER_LOST")

@@ -1,0 +1,1 @@
+"""Faults made on purpose, with real parts, and one ledger that judges what is left."""
