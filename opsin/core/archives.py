@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Final
 
 from opsin.core.errors import InvalidInput, TooLarge
 
@@ -24,7 +24,7 @@ _ENTRY_BYTES = 46
 _BLOCK = 1 << 20
 _FREE_BYTES = 16 << 20
 """Unpacked bytes that are never too many for what they were packed in."""
-_UNREADABLE = (
+UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
@@ -33,6 +33,12 @@ _UNREADABLE = (
     RuntimeError,  # encrypted, or in a way of packing that is not known here
     MemoryError,
 )
+"""What zipfile raises for what strangers send."""
+
+READABLE: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+"""Ways of packing that are unpacked a piece at a time.  zipfile gives all that a piece of bzip2 or
+LZMA unpacks to at once, however little was asked for: gigabytes of a few kilobytes."""
+
 SIGNATURES = (b"PK\x03\x04", _END)
 """What an archive begins with: an entry, or the end of an empty one."""
 
@@ -66,9 +72,9 @@ class Archive:
         _check_count(file, size, limits.entries)
         try:
             self._archive = zipfile.ZipFile(file)
-        except _UNREADABLE:
+        except UNREADABLE:
             raise InvalidInput("this is no ZIP archive, or only a part of one") from None
-        infos = [info for info in self._archive.infolist() if not info.is_dir()]
+        infos = [info for info in self._archive.infolist() if not is_folder(info)]
         if len(infos) > limits.entries:
             raise _too_many(limits.entries)
         unpacked = sum(info.file_size for info in infos)
@@ -79,7 +85,7 @@ class Archive:
         self.entries: Sequence[Entry] = [Entry(i.filename, i.file_size, i) for i in infos]
 
     def head(self, entry: Entry, count: int) -> bytes | None:
-        """How it begins; None where it cannot be read: damaged, encrypted."""
+        """How it begins; None where it cannot be read: damaged, encrypted, packed otherwise."""
         return self._read(entry, count)
 
     def read(self, entry: Entry) -> bytes | None:
@@ -92,12 +98,19 @@ class Archive:
         self._archive.close()
 
     def _read(self, entry: Entry, count: int) -> bytes | None:
+        if entry.info.compress_type not in READABLE:
+            return None
         try:
             # By its record, not its name: of two files with one name each has its own bytes.
             with self._archive.open(entry.info) as stream:
                 return stream.read(count)
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
+
+
+def is_folder(info: zipfile.ZipInfo) -> bool:
+    """As `ZipInfo.is_dir` says, which fails for a name of no characters."""
+    return info.filename.endswith("/")
 
 
 def _check_count(file: IO[bytes], size: int, most: int) -> None:

@@ -116,7 +116,7 @@ class Fetcher:
         Raises `InvalidInput` for what is no plain web URL, `AddressNotAllowed`, `TooLarge`, and
         `FetchFailed` for everything else that goes wrong out there.
         """
-        target = _parse(url)
+        target = parse_url(url)
         file: _File = SpooledTemporaryFile(  # noqa: SIM115  # given to the caller open
             max_size=_IN_MEMORY_BYTES
         )
@@ -222,15 +222,17 @@ async def _write(file: _File, chunk: bytes, *, on_disk: bool) -> None:
         raise StorageError("there is no room for the fetched file") from error
 
 
-def _parse(text: str, base: httpx.URL | None = None) -> httpx.URL:
+def parse_url(text: str, base: httpx.URL | None = None) -> httpx.URL:
+    """A plain web URL, or one that is relative to `base`; raises InvalidInput for all others."""
     if len(text) > _MAX_URL_CHARACTERS:
         raise InvalidInput("the URL is too long")
     try:
         url = httpx.URL(text) if base is None else base.join(text)
+        host = url.raw_host  # httpx lets halves of characters through, until the host is read
     except (httpx.InvalidURL, ValueError):
         raise InvalidInput("the URL is not valid") from None
     # Port 0 would be taken for "none given" further down.
-    if url.scheme not in _DEFAULT_PORTS or not url.raw_host or url.port == 0:
+    if url.scheme not in _DEFAULT_PORTS or not host or url.port == 0:
         raise InvalidInput("the URL must start with http:// or https:// and a host")
     if url.userinfo:
         raise InvalidInput("the URL must not contain a user name or password")
@@ -241,7 +243,7 @@ def _redirected(url: httpx.URL, location: str) -> httpx.URL:
     if not location:
         raise FetchFailed(_FAILED)
     try:
-        return _parse(location, url)
+        return parse_url(location, url)
     except InvalidInput:
         raise FetchFailed("the URL redirects to something that cannot be fetched") from None
 

@@ -5,11 +5,14 @@ from contextlib import aclosing
 
 from sqlalchemy import Table, select
 
+from opsin.core import audit
 from opsin.core.access import Principal
+from opsin.core.actors import holder_of_link
 from opsin.core.errors import NotFound, Overloaded
 from opsin.core.exports import coco, documents
 from opsin.core.exports.request import ExportFilter, ExportFormat, Target, TargetKind
 from opsin.core.exports.selection import Selection
+from opsin.core.scope import within
 from opsin.core.soft_deletion import not_deleted
 from opsin.storage.database import Database
 from opsin.storage.ids import canonical_id
@@ -43,8 +46,8 @@ class Exports:
 
     async def find(self, principal: Principal, kind: TargetKind, identity: str) -> Target:
         """The caller's own; NotFound also for another company's."""
-        target = await self._find(kind, identity)
-        if target is None or target.company_id != principal.company_id:
+        target = await self._find(kind, identity, principal)
+        if target is None:
             raise NotFound(f"{kind.name.capitalize()} not found")
         return target
 
@@ -67,6 +70,7 @@ class Exports:
             raise Overloaded("Too many exports are being written; try again", _RETRY_SECONDS)
         self._running += 1
         try:
+            await self._note(target, form)
             async with open_snapshot(self._database.url) as snapshot:
                 selection = Selection(snapshot.sql, target, wanted or ExportFilter())
                 async with aclosing(_WRITERS[form](snapshot, selection)) as texts:
@@ -81,14 +85,27 @@ class Exports:
         finally:
             self._running -= 1
 
-    async def _find(self, kind: TargetKind, identity: str) -> Target | None:
+    async def _note(self, target: Target, form: ExportFormat) -> None:
+        by = target.by or holder_of_link(target.company_id)
+        kind = target.kind.name.lower()
+        await audit.note_read(
+            self._database, by, f"{kind}.export", (kind, target.id),
+            dataset_id=target.dataset_id, format=form.value,
+        )  # fmt: skip
+
+    async def _find(
+        self, kind: TargetKind, identity: str, principal: Principal | None = None
+    ) -> Target | None:
         canonical = canonical_id(identity)
         if canonical is None:
             return None
         table = _TABLES[kind]
-        statement = select(table.c.company_id).where(table.c.id == canonical)
+        place = table.c.id if kind is TargetKind.DATASET else table.c.dataset_id
+        statement = select(table.c.company_id, place).where(table.c.id == canonical)
+        if principal is not None:
+            statement = statement.where(within(principal, table))
         if kind is TargetKind.DATASET:
             statement = statement.where(*not_deleted(table))
         async with self._database.read() as connection:
-            company_id = (await connection.execute(statement)).scalar()
-        return None if company_id is None else Target(kind, canonical, company_id)
+            row = (await connection.execute(statement)).first()
+        return None if row is None else Target(kind, canonical, row[0], row[1], principal)

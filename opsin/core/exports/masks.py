@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from opsin.core.exports.run_lengths import read_counts
+from opsin.core.exports.run_lengths import drawable
 from opsin.core.exports.shapes import read_shape
 
 Mask = npt.NDArray[np.bool_]
@@ -39,10 +39,12 @@ def _fill_polygons(mask: Mask, polygons: list[list[float]]) -> None:
 
 def _fill_runs(mask: Mask, runs: Mapping[str, Any]) -> None:
     """Run lengths go down the columns; what lies outside of the picture is left out."""
-    rows, columns = runs["size"]
-    counts = read_counts(runs["counts"])[: 2 * mask.size + 2]
+    found = drawable(runs, mask.size)
+    if found is None:
+        return
+    rows, counts = found
     inside = np.arange(len(counts)) % 2 == 1
-    most = min(rows * columns, 4 * mask.size)
+    most = min(rows * runs["size"][1], 4 * mask.size)
     ends = np.minimum(np.cumsum(np.asarray(counts, np.float64)), most).astype(np.int64)
     flat = np.repeat(inside, np.diff(ends, prepend=0))
     filled = flat[: len(flat) // rows * rows].reshape(-1, rows).T

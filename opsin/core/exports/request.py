@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from opsin.core.access import Principal
 from opsin.core.errors import InvalidInput
 from opsin.core.lifecycle import AnalysisStatus
 from opsin.core.storable import is_storable_text
@@ -52,6 +53,9 @@ class Target:
     kind: TargetKind
     id: str
     company_id: str
+    dataset_id: str | None = None
+    by: Principal | None = None
+    """Who asks for it; None for whoever has a signed link."""
 
     def filename(self, form: ExportFormat) -> str:
         """How the file is called when it is saved."""

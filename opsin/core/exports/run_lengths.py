@@ -1,7 +1,13 @@
 """Masks as COCO's run lengths: column after column, first the pixels outside, then those inside."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+LARGEST_MASK: Final = 1_000_000_000
+"""Pixels of a mask that is drawn; larger ones are only told of."""
+
+_MOST_SHIFT = 5 * 7
+"""Bits of a compressed number; one without an end would take ever longer to go on with."""
 
 
 def read_counts(given: Any) -> list[int]:
@@ -11,6 +17,18 @@ def read_counts(given: Any) -> list[int]:
     if not isinstance(given, list) or not all(type(count) is int and count >= 0 for count in given):
         raise ValueError("not run lengths")
     return given
+
+
+def drawable(runs: Mapping[str, Any], pixels: int) -> tuple[int, list[int]] | None:
+    """The rows of a mask and its run lengths, no more than can meet so many pixels; None: nothing.
+
+    What is stored may be of any size; a mask is drawn of what an array can hold.
+    """
+    rows, columns = runs["size"]
+    if not 0 < rows * columns <= LARGEST_MASK:
+        return None
+    counts = read_counts(runs["counts"])[: 2 * pixels + 2]
+    return rows, [min(count, LARGEST_MASK) for count in counts]
 
 
 def box_and_area(
@@ -43,7 +61,7 @@ def _decompressed(text: str) -> list[int]:
     value, shift = 0, 0
     for character in text:
         bits = ord(character) - 48
-        if not 0 <= bits < 64:
+        if not 0 <= bits < 64 or shift > _MOST_SHIFT:
             raise ValueError("not run lengths")
         value |= (bits & 0x1F) << shift
         shift += 5

@@ -6,14 +6,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from opsin.core.exports.run_lengths import read_counts
+from opsin.core.exports.run_lengths import LARGEST_MASK, read_counts
 from opsin.core.imports.found import Refused, Size
 
 _IDS = ("id", "image_id", "category_id", "opsin_id", "opsin_analysis_id")
 _READ = frozenset((*_IDS, "bbox", "segmentation", "keypoints", "num_keypoints", "score", "caption"))
 _NUMBERS = frozenset((int, float))
-LARGEST_MASK = 1_000_000_000
-"""Pixels; the viewer draws no larger ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from opsin.core.access import Principal
 from opsin.core.images import clean_filename
 from opsin.core.imports.found import SourceImage
+from opsin.core.scope import within
 from opsin.core.soft_deletion import not_deleted
 from opsin.storage.database import Database
 from opsin.storage.ids import canonical_id
@@ -108,7 +109,7 @@ class KnownImages:
     async def _stored(self, connection: AsyncConnection, condition: Any) -> Sequence[Facts]:
         columns = [images.c[name] for name in _NAMES]
         statement = select(*columns).where(
-            images.c.company_id == self._principal.company_id, condition, *not_deleted(images)
+            within(self._principal, images), condition, *not_deleted(images)
         )
         rows = await connection.execute(statement.order_by(images.c.id))
         return [dict(row) for row in rows.mappings()]

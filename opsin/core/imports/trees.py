@@ -5,12 +5,12 @@ import io
 import os
 import stat
 import zipfile
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from opsin.core.archives import READABLE, UNREADABLE, is_folder
 from opsin.core.errors import InvalidInput, NotFound
 from opsin.core.imports.found import Refused
 
@@ -120,7 +120,7 @@ class ZipTree(Tree):
         self._most = max_file_bytes
         try:
             self._archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
+        except UNREADABLE as error:
             raise InvalidInput(f"{path.name} is no zip archive that can be read: {error}") from None
         entries = self._archive.infolist()
         if len(entries) > MOST_ENTRIES:
@@ -129,7 +129,7 @@ class ZipTree(Tree):
         for entry in entries:
             # What leads out is in no place that could be asked for.
             with contextlib.suppress(Refused):
-                if not entry.is_dir() and not entry.filename.startswith("__MACOSX/"):
+                if not is_folder(entry) and not entry.filename.startswith("__MACOSX/"):
                     self._entries[clean_name(entry.filename)] = entry
         self._folders = {
             str(folder) for name in self._entries for folder in PurePosixPath(name).parents
@@ -167,6 +167,8 @@ class ZipTree(Tree):
     def _chunks(self, entry: zipfile.ZipInfo, most: int) -> Iterator[bytes]:
         if entry.flag_bits & 1:
             raise Refused("it is encrypted")
+        if entry.compress_type not in READABLE:
+            raise Refused("it is packed in another way than by deflate")
         # By what is read, not by what the archive says of itself.
         allowed = min(most, _CHUNK + MOST_RATIO * entry.compress_size)
         try:
@@ -176,7 +178,7 @@ class ZipTree(Tree):
                     if allowed < 0:
                         raise Refused(f"unpacked it has more than {most} bytes, or grows too much")
                     yield chunk
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError):
+        except UNREADABLE:
             raise Refused("the archive is damaged there") from None
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import insert, or_, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from opsin.core import audit
 from opsin.core.access import Principal
 from opsin.core.analyses import status_event
 from opsin.core.annotations import insert_annotations
@@ -24,6 +25,7 @@ from opsin.core.imports.pictures import Pictures, Placed
 from opsin.core.imports.report import ImportReport
 from opsin.core.lifecycle import AnalysisStatus
 from opsin.core.records import Analysis, from_values
+from opsin.core.roles import Permission
 from opsin.storage.database import Database, Transaction
 from opsin.storage.event_log import NewEvent
 from opsin.storage.ids import canonical_id, new_ids
@@ -67,6 +69,8 @@ class ImportWriter:
                 await _take_turns(connection, dataset_id)
                 await transaction.lock_blobs(exclusive=False)
                 dataset = await require_dataset(connection, self._principal, dataset_id, keep=True)
+                self._principal.require(Permission.UPLOAD, dataset.id)
+                self._principal.require(Permission.REPORT, dataset.id)
                 for one in placed:
                     if one.row is not None:
                         one.row["side"], one.row["light"] = captured(dataset.image_type, None, None)
@@ -76,9 +80,26 @@ class ImportWriter:
                 new = await self._new(connection, prepared)
                 await self._insert_images(transaction, placed)
                 await self._insert_analyses(transaction, dataset_id, new)
+                self._note(transaction, dataset.id, placed, new)
         except IntegrityError:
             raise Conflict("An image was deleted while it was imported; run it again") from None
         self._count(prepared, new)
+
+    def _note(
+        self,
+        transaction: Transaction,
+        dataset_id: str,
+        placed: Sequence[Placed],
+        new: dict[str, tuple[Placed, SourceAnalysis]],
+    ) -> None:
+        """One line for each transaction that brought something new."""
+        images_new = sum(one.row is not None for one in placed)
+        if images_new or new:
+            audit.note(
+                transaction, self._principal, "dataset.import", ("dataset", dataset_id),
+                dataset_id=dataset_id, source=self._report.source,
+                images=images_new, analyses=len(new),
+            )  # fmt: skip
 
     async def count(self, prepared: Sequence[Prepared]) -> None:
         """What `write` would do."""
