@@ -19,12 +19,13 @@ define install
 	@touch $@
 endef
 
-.PHONY: help demo serve test bench install format clean distclean
+.PHONY: help demo serve test chaos bench install format clean distclean
 
 help:
 	@echo "make demo       analyse a real portrait end to end, show the answer, stop"
 	@echo "make serve      start the server and leave it up     ARGS='--port 8080'"
-	@echo "make test       lint, types, layers, template, tests PYTEST_ARGS='-n auto -k name'"
+	@echo "make test       lint, types, layers, audit, template, tests PYTEST_ARGS='-n auto -k name'"
+	@echo "make chaos      every fault, through 10,000 analyses ARGS='-k ray'"
 	@echo "make bench      the numbers in the docs              ARGS=..."
 	@echo "make install    only the set-up of the above, with the test tools"
 	@echo "make format     let ruff format and mend what it can"
@@ -38,6 +39,10 @@ serve: $(VENV)/.installed-run
 
 test: install
 	@$(BIN)/tox run $(if $(PYTEST_ARGS),-- $(PYTEST_ARGS))
+
+# As root it also fills a small disk and pulls a cable between two network namespaces.
+chaos: install
+	@CHAOS_ANALYSES=$${CHAOS_ANALYSES:-10000} $(BIN)/python -m pytest -m chaos -s tests/chaos tests/core/engine/ray $(ARGS)
 
 bench: install
 	@$(BIN)/python -m bench $(ARGS)

@@ -6,6 +6,7 @@ import platform
 
 from bench import (
     annotations_ingest,
+    backup,
     classify_again,
     exports,
     face_over_http,
@@ -56,6 +57,7 @@ def main() -> None:
         "small_reads": small_reads.main(),
         "upload_latency": upload_latency.main(),
         "annotations_ingest": annotations_ingest.main(),
+        "backup": backup.main(),
         "pipeline_client": pipeline_client.main(),
         "subscribers": subscribers.main(),
         "webhooks": webhooks.main(),

@@ -1,6 +1,5 @@
 """10,000 queued no-op analyses: drained by the worker, none lost, none run twice, per second."""
 
-import asyncio
 import io
 import time
 from pathlib import Path
@@ -10,6 +9,7 @@ from sqlalchemy import func, select
 
 from bench.databases import each_database
 from opsin.assembly import Parts, assemble
+from opsin.cli import event_loop
 from opsin.core.access import Principal
 from opsin.core.engine import make_task
 from opsin.core.images import NewImage
@@ -29,15 +29,17 @@ async def drain(url: str, folder: Path, images: int) -> dict[str, Any]:
     async with parts.running():
         principal = await parts.use_cases.access.local()
         await _queue(parts, principal, images)
-        started = time.perf_counter()
+        event_loop.spare_collector()  # as `opsin worker` does, whose loop this is, too
+        started, processor = time.perf_counter(), time.process_time()
         ended = await parts.worker.drain()
-        seconds = time.perf_counter() - started
+        seconds, used = time.perf_counter() - started, time.process_time() - processor
         await _check(parts)
     return {
         "images": images,
         "analyses": ended,
         "seconds": round(seconds, 2),
         "per_second": round(ended / seconds),
+        "processor_seconds": round(used, 2),
     }
 
 
@@ -81,7 +83,7 @@ def main() -> list[dict[str, Any]]:
     results = []
     for images in (100, 2_000):
         for name, url, folder in each_database():
-            results.append({"database": name} | asyncio.run(drain(url, folder, images)))
+            results.append({"database": name} | event_loop.run(drain(url, folder, images)))
             print(results[-1], flush=True)
     return results
 

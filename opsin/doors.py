@@ -48,13 +48,13 @@ from opsin.compat.whales.options import WhalesOptions
 from opsin.core.archives import ArchiveLimits
 from opsin.core.errors import ConfigurationError
 from opsin.core.rate_limits import RateLimit
-from opsin.core.request_counts import RequestCounts
 from opsin.core.use_cases import UseCases
 from opsin.plugins.cetacean.manifest import Pipeline
 from opsin.plugins.cetacean.plugin import IdentifyCetacean
 from opsin.plugins.cetacean.results import IDENTIFY
 from opsin.settings import Settings
 from opsin.web.error_forms import ErrorForm
+from opsin.web.metrics import Documented
 from opsin.web.openapi import Described, one_api_routes
 
 _FORM_BYTES = 2**20  # what a form holds beside its file
@@ -67,14 +67,16 @@ class LegacyApi:
     """One API: its routes, and what holds at its paths before any of its routes is reached."""
 
     routes: Sequence[BaseRoute]
+    name: str = ""
+    """As `OPSIN_COMPAT` has it; that of a path of two APIs is its own."""
     error_forms: Mapping[str, ErrorForm] = field(default_factory=dict)
     """How errors look at a path and at all below it."""
     body_limits: Mapping[str, int] = field(default_factory=dict)
     """Bytes of a request at a path and at all below it, where they are not everybody's."""
     described: Sequence[Described] = ()
     """OpenAPI documents for `/docs`."""
-    metrics: Callable[[RequestCounts], str] | None = None
-    """Families of `/metrics` that its documents name, as text."""
+    metrics: Documented | None = None
+    """Families of `/metrics` that its documents name."""
     pictures: ASGIApp | None = None
     """Answers at the path that two APIs have, where the body is a picture."""
     json: ASGIApp | None = None
@@ -89,7 +91,7 @@ def legacy_apis(settings: Settings, use_cases: UseCases) -> list[LegacyApi]:
         known = ", ".join(_DOORS)
         raise ConfigurationError(f"OPSIN_COMPAT: there is no API named {unknown[0]}: {known}")
     apis = [
-        _DOORS[name](settings, _recorded_as(_CALLED.get(name, name), use_cases))
+        replace(_DOORS[name](settings, _recorded_as(_CALLED.get(name, name), use_cases)), name=name)
         for name in _DOORS
         if name in names
     ]
@@ -112,7 +114,8 @@ def _shared_path(apis: Sequence[LegacyApi]) -> LegacyApi:
         return pekat_answers.error_answer(error)
 
     routes = analyze_image_route(pictures=pictures, json=json)
-    return LegacyApi(routes, error_forms={ANALYZE_IMAGE: form} if routes else {})
+    forms = {ANALYZE_IMAGE: form} if routes else {}
+    return LegacyApi(routes, name=ANALYZE_IMAGE.strip("/"), error_forms=forms)
 
 
 def _vista(settings: Settings, use_cases: UseCases) -> LegacyApi:

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from opsin.cli import event_loop
+from opsin.cli.companies import as_caller, caller_for
 from opsin.cli.options import DataDir, Json, make_data_dir, read_settings
 from opsin.cli.output import minute_text, new_table, print_json, results, say
 from opsin.cli.people import opened
+from opsin.cli.role_options import DatasetOption, RoleOrNone, role_or_none
 from opsin.core.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from opsin.core.accounts import Account, AccountInfo, Accounts
+    from opsin.core.roles import Role
     from opsin.settings import Settings
 
 _MOST_BYTES = 64 * 2**10
@@ -108,6 +111,31 @@ def enable(email: Email, data_dir: DataDir = None) -> None:
     _set_active(email, True, data_dir)
 
 
+@app.command("role")
+def change_role(
+    email: Email,
+    role: RoleOrNone,
+    company: Annotated[
+        str | None,
+        typer.Option(
+            "--company", metavar="NAME", help="Where.", show_default="the person's own company"
+        ),
+    ] = None,
+    dataset: DatasetOption = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Change what somebody may do, in a company or in one of its datasets.
+
+    They must be a member.  A server that runs knows within a second.
+    """
+    wanted = role_or_none(role)
+    settings = read_settings(data_dir=data_dir)
+    make_data_dir(settings)
+    account = event_loop.run(_change_role(settings, email, wanted, company, dataset))
+    where = "the company" if dataset is None else f"dataset {dataset!r}"
+    say(f"{account.email} has {'no role' if wanted is None else f'role {wanted}'} in {where}")
+
+
 def _set_active(email: str, is_active: bool, data_dir: DataDir) -> None:
     settings = read_settings(data_dir=data_dir)
     make_data_dir(settings)
@@ -160,6 +188,29 @@ async def _switch(settings: "Settings", email: str, is_active: bool) -> "Account
     async with opened(settings) as people:
         account = await _found(people.accounts, email)
         return await people.accounts.set_active(account.id, is_active)
+
+
+async def _change_role(
+    settings: "Settings", email: str, role: "Role | None", company: str | None, dataset: str | None
+) -> "Account":
+    from opsin.core.role_grants import Holder
+
+    async with opened(settings) as people:
+        account, grants = await _found(people.accounts, email), people.grants
+        if company is None:
+            principal = as_caller(account.company_id)
+        else:
+            principal = await caller_for(people.access, company)
+        holder = Holder(account.id)
+        if dataset is None:
+            await grants.set_role(principal, holder, role)
+            return account
+        dataset_id = await grants.dataset(principal, dataset)
+        if role is None:
+            await grants.revoke(principal, dataset_id, holder)
+        else:
+            await grants.grant(principal, dataset_id, holder, role)
+        return account
 
 
 async def _found(accounts: "Accounts", email: str) -> "Account":

@@ -22,9 +22,9 @@ async def caller_for(access: "Access", company: str) -> "Principal":
 
 def as_caller(company_id: str) -> "Principal":
     """The command line as a caller of the company with that id."""
-    from opsin.core.access import Principal
+    from opsin.core.actors import operator
 
-    return Principal(company_id, "command line")
+    return operator(company_id)
 
 
 @asynccontextmanager

@@ -8,6 +8,8 @@ from opsin.cli import event_loop
 from opsin.cli.options import DataDir, Json, make_data_dir, read_settings
 from opsin.cli.output import minute_text, new_table, print_json, results, say
 from opsin.cli.people import opened
+from opsin.cli.role_options import RoleOption
+from opsin.core.roles import Role
 
 if TYPE_CHECKING:
     from opsin.core.companies import CompanyInfo
@@ -36,17 +38,23 @@ def list_companies(data_dir: DataDir = None, as_json: Json = False) -> None:
     table = new_table("Name", "Members", "Reaches too", "Created")
     for one in found:
         created = minute_text(one.company.created_at)
-        table.add_row(one.company.name, str(one.members), ", ".join(one.links), created)
+        linked = ", ".join(f"{name} ({role})" for name, role in one.links.items())
+        table.add_row(one.company.name, str(one.members), linked, created)
     results().print(table)
 
 
 @app.command("link")
-def link(company: Name, linked: Linked, data_dir: DataDir = None) -> None:
-    """Let the members of a company reach another; not the other way round."""
+def link(
+    company: Name, linked: Linked, role: RoleOption = Role.ADMIN, data_dir: DataDir = None
+) -> None:
+    """Let the members of a company reach another; not the other way round.
+
+    There they may do what the role allows, and never more than at home.  Again: another role.
+    """
     settings = read_settings(data_dir=data_dir)
     make_data_dir(settings)
-    event_loop.run(_link(settings, company, linked))
-    say(f"the members of {company!r} reach {linked!r}")
+    event_loop.run(_link(settings, company, linked, role))
+    say(f"the members of {company!r} reach {linked!r}, with the role {role} at most")
 
 
 @app.command("unlink")
@@ -64,9 +72,9 @@ async def _list(settings: "Settings") -> "list[CompanyInfo]":
         return await people.companies.listed()
 
 
-async def _link(settings: "Settings", company: str, linked: str) -> None:
+async def _link(settings: "Settings", company: str, linked: str, role: Role) -> None:
     async with opened(settings) as people:
-        await people.companies.link(company, linked)
+        await people.companies.link(company, linked, role)
 
 
 async def _unlink(settings: "Settings", company: str, linked: str) -> bool:
@@ -80,5 +88,6 @@ def _described(one: "CompanyInfo") -> dict[str, Any]:
         "name": one.company.name,
         "members": one.members,
         "links": list(one.links),
+        "link_roles": dict(one.links),
         "created_at": one.company.created_at,
     }

@@ -8,6 +8,8 @@ from opsin.cli import event_loop
 from opsin.cli.options import DataDir, Json, make_data_dir, read_settings
 from opsin.cli.output import new_table, print_json, results, say
 from opsin.cli.people import opened
+from opsin.cli.role_options import NO_ROLE, ROLES, role_or_none
+from opsin.core.roles import Role
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,11 +27,24 @@ app = typer.Typer(help="Members of companies.", no_args_is_help=True)
 
 
 @app.command("add")
-def add(group: Group, email: Email, data_dir: DataDir = None) -> None:
-    """Make somebody a member; a company or an account that is not there yet is made too."""
+def add(
+    group: Group,
+    email: Email,
+    role: Annotated[
+        str, typer.Option("--role", metavar="ROLE", help=f"{ROLES}; or {NO_ROLE}.")
+    ] = Role.ADMIN,
+    data_dir: DataDir = None,
+) -> None:
+    """Make somebody a member; a company or an account that is not there yet is made too.
+
+    Who is one already keeps the role; `opsin accounts role` changes it.
+    """
+    wanted = role_or_none(role)
     settings = read_settings(data_dir=data_dir)
     make_data_dir(settings)
-    account = event_loop.run(_with(settings, lambda accounts: accounts.add_member(group, email)))
+    account = event_loop.run(
+        _with(settings, lambda accounts: accounts.add_member(group, email, wanted))
+    )
     say(f"{account.email} is a member of {group!r}")
 
 

@@ -10,12 +10,15 @@ from opsin import __version__
 from opsin.cli import (
     accounts,
     analyze,
+    audit,
+    backup,
     calibrate,
     caption_folder,
     classifiers,
     company_links,
     db,
     demo,
+    doctor,
     export,
     galleries,
     groups,
@@ -48,12 +51,16 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("analyze")(analyze.analyze)
+app.command("audit")(audit.audit)
+app.command("backup")(backup.backup)
 app.command("calibrate")(calibrate.calibrate)
 app.command("caption-folder")(caption_folder.caption_folder)
+app.command("doctor")(doctor.doctor)
 app.command("export")(export.export)
 app.command("import")(import_files.import_files)
 app.command("operations")(operations.operations)
 app.command("report")(report.report)
+app.command("restore")(backup.restore)
 app.command("webhooks")(webhooks_command.webhooks)
 app.command("worker")(worker_command.worker)
 app.add_typer(models.app, name="models")

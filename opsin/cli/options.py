@@ -23,6 +23,8 @@ DataDir = Annotated[
         show_default="OPSIN_DATA_DIR, or ./opsin-data",
     ),
 ]
+InheritedOption = Annotated[str | None, typer.Option("--inherited", hidden=True)]
+"""What a process gets that `opsin serve --workers` has started; see `opsin.cli.child`."""
 Company = Annotated[
     str, typer.Option("--company", metavar="NAME", help="The tenant whose data it is.")
 ]
@@ -42,6 +44,8 @@ def read_settings(*, server: bool = False, **overrides: Any) -> "Settings":
         logs.show_tracebacks()
     if server or "log_level" in settings.model_fields_set:
         logs.set_level(settings.log_level)
+    if server or "log_format" in settings.model_fields_set:
+        logs.set_format(settings.log_format)
     for name, meant in misspelt():
         log.warning("%s is no setting: is %s meant?", name, meant)
     return settings

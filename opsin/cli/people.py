@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from opsin.core.access import Access
     from opsin.core.accounts import Accounts
     from opsin.core.companies import Companies
+    from opsin.core.role_grants import RoleGrants
     from opsin.settings import Settings
 
 
@@ -19,6 +20,7 @@ class People:
     access: "Access"
     accounts: "Accounts"
     companies: "Companies"
+    grants: "RoleGrants"
 
 
 @asynccontextmanager
@@ -28,6 +30,7 @@ async def opened(settings: "Settings") -> AsyncIterator[People]:
     from opsin.core.accounts import Accounts
     from opsin.core.companies import Companies
     from opsin.core.passwords import Passwords
+    from opsin.core.role_grants import RoleGrants
     from opsin.storage.database import Database
     from opsin.storage.schema import upgrade
 
@@ -35,7 +38,12 @@ async def opened(settings: "Settings") -> AsyncIterator[People]:
     database, passwords = Database(settings.resolved_database_url), Passwords()
     access = Access(database, mode=settings.auth)
     try:
-        yield People(access, Accounts(database, access, passwords), Companies(database, access))
+        yield People(
+            access,
+            Accounts(database, access, passwords),
+            Companies(database, access),
+            RoleGrants(database, access),
+        )
     finally:
         await passwords.close()
         await database.close()

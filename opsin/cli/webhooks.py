@@ -20,9 +20,10 @@ def webhooks(data_dir: DataDir = None) -> None:
 
 async def _run(settings: "Settings") -> None:
     from opsin.assembly import assemble
+    from opsin.assembly.worker_watching import watched
     from opsin.doors import legacy_apis
 
-    async with assemble(settings).running() as parts:
+    async with assemble(settings).running() as parts, watched(settings, parts):
         legacy_apis(settings, parts.use_cases)  # they add the forms of their own webhooks
         event_loop.spare_collector()
         say("sending; Ctrl-C stops")

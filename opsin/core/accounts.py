@@ -11,18 +11,21 @@ from sqlalchemy import ColumnElement, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from opsin.core.access import SESSION, Access
+from opsin.core import audit
+from opsin.core.access import SESSION, Access, Principal
+from opsin.core.actors import acting_in, operator
 from opsin.core.engine.bounded_cache import BoundedCache
 from opsin.core.errors import Conflict, InvalidInput, NotFound
 from opsin.core.passwords import Passwords
 from opsin.core.reach import KNOWN_SECONDS
 from opsin.core.records import columns_of, from_values, to_record
+from opsin.core.roles import Role
 from opsin.core.storable import is_storable_text
 from opsin.storage.counters import next_number
 from opsin.storage.curation import memberships
 from opsin.storage.database import Database
 from opsin.storage.ids import canonical_id, new_id
-from opsin.storage.tables import accounts, api_keys, companies
+from opsin.storage.tables import accounts, api_keys, companies, dataset_roles
 
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}")
 _MOST_KNOWN = 10_000
@@ -72,7 +75,9 @@ class Accounts:
         self._clock = clock
         self._known: BoundedCache[str, tuple[float, Account]] = BoundedCache(_MOST_KNOWN)
 
-    async def of_email(self, email: str, company: str | None = None) -> Account:
+    async def of_email(
+        self, email: str, company: str | None = None, by: Principal | None = None
+    ) -> Account:
         """The account with this (clean) address, made at first sight.
 
         Its own company is the one named, or one that is named like the address.
@@ -82,7 +87,7 @@ class Accounts:
             if found is not None:
                 return found
             try:
-                return await self.create(email, company=company)
+                return await self.create(email, company=company, by=by)
             except Conflict:
                 continue  # another request was first
         raise AssertionError("unreachable: the account was there and was not")
@@ -95,9 +100,13 @@ class Accounts:
         company: str | None = None,
         password: str | None = None,
         full_name: str = "",
+        role: Role | None = Role.ADMIN,
+        by: Principal | None = None,
     ) -> Account:
         """A new account, which can sign in if it has a password; its company is made too.
 
+        `by` is who makes it, the operator when nobody is named.
+        The role is the one in that company; with none they may do what they are given in datasets.
         Raises Conflict when there is one with this address, InvalidInput for what is no address, no
         name or no password.
         """
@@ -108,7 +117,8 @@ class Accounts:
         if len(full_name) > 255 or not is_storable_text(full_name):
             raise InvalidInput("A full name has 255 characters at most")
         stored = None if password is None else await self._passwords.hash(password)
-        home = await self._access.ensure_company(company or address)
+        by = by or operator()
+        home = await self._access.ensure_company(company or address, by)
         values: dict[str, Any] = {
             "id": new_id(),
             "company_id": home.id,
@@ -117,38 +127,53 @@ class Accounts:
             "full_name": full_name,
             "password_hash": stored,
             "created_at": datetime.now(UTC),
+            "role": None if role is None else role.value,
         }
         try:
             async with self._database.write() as transaction:
                 connection = transaction.connection
                 values["number"] = await next_number(connection, "account")
                 await connection.execute(insert(accounts).values(values))
+                audit.note(
+                    transaction, acting_in(home.id, by), "account.create",
+                    ("account", values["id"]), email=address, role=values["role"],
+                )  # fmt: skip
         except IntegrityError:
             raise Conflict("There is an account with this e-mail address") from None
         return from_values(Account, values)
 
-    async def set_password(self, account_id: str, password: str) -> None:
+    async def set_password(
+        self, account_id: str, password: str, by: Principal | None = None
+    ) -> None:
         """Another password; whoever is signed in must sign in again.  NotFound, InvalidInput."""
         stored = await self._passwords.hash(password)
-        await self._change(account_id, password_hash=stored)
+        await self._change(account_id, "change_password", by, password_hash=stored)
 
-    async def set_active(self, account_id: str, is_active: bool) -> Account:
+    async def set_active(
+        self, account_id: str, is_active: bool, by: Principal | None = None
+    ) -> Account:
         """Let the account in, or keep it out, also by its keys; whoever is signed in is out."""
-        await self._change(account_id, is_active=is_active)
+        verb = "enable" if is_active else "disable"
+        await self._change(account_id, verb, by, is_active=is_active)
         found = await self.find(account_id)
         if found is None:
             raise NotFound("User not found")
         return found
 
-    async def _change(self, account_id: str, **values: object) -> None:
+    async def _change(
+        self, account_id: str, verb: str, by: Principal | None, **values: object
+    ) -> None:
         """Change a row and end its sessions."""
         statement = update(accounts).where(accounts.c.id == canonical_id(account_id))
         async with self._database.write() as transaction:
             connection = transaction.connection
-            changed = statement.values(values).returning(accounts.c.id)
-            identity = (await connection.execute(changed)).scalar()
-            if identity is None:
+            changed = statement.values(values).returning(accounts.c.id, accounts.c.company_id)
+            row = (await connection.execute(changed)).first()
+            if row is None:
                 raise NotFound("User not found")
+            identity = row.id
+            actor = acting_in(row.company_id, by)
+            audit.note(transaction, actor, f"account.{verb}", ("account", identity))
             ended = await end_sessions(connection, identity, datetime.now(UTC))
         for key_id in ended:
             self._access.ended(key_id)
@@ -204,13 +229,23 @@ class Accounts:
         identity = canonical_id(account_id)
         return {} if identity is None else dict((await self._access.reach.of(identity)).all)
 
-    async def add_member(self, group: str, email: str) -> Account:
-        """Make an account a member of a company; both are made when they are not there."""
+    async def add_member(
+        self,
+        group: str,
+        email: str,
+        role: Role | None = Role.ADMIN,
+        by: Principal | None = None,
+    ) -> Account:
+        """Make an account a member of a company; both are made when they are not there.
+
+        With no role they may do there what they are given in single datasets.  Who is a member
+        already keeps the role that they have.
+        """
         address = clean_email(email)
         if address is None:
             raise InvalidInput("This is no e-mail address")
-        account = await self.of_email(address)
-        company = await self._access.ensure_company(group)
+        account = await self.of_email(address, by=by)
+        company = await self._access.ensure_company(group, by or operator())
         try:
             async with self._database.write() as transaction:
                 await transaction.connection.execute(
@@ -219,26 +254,42 @@ class Accounts:
                         company_id=company.id,
                         account_id=account.id,
                         created_at=datetime.now(UTC),
+                        role=None if role is None else role.value,
                     )
                 )
+                audit.note(
+                    transaction, acting_in(company.id, by), "member.add", ("account", account.id),
+                    email=account.email, role=None if role is None else role.value,
+                )  # fmt: skip
         except IntegrityError:
             pass  # it is one already
         self._access.reach.forget()
         return account
 
-    async def remove_member(self, group: str, email: str) -> None:
-        """End a membership; NotFound where there is no such company or account."""
+    async def remove_member(self, group: str, email: str, by: Principal | None = None) -> None:
+        """End a membership, and with it what was given in single datasets; NotFound.
+
+        Whoever's own company it is stays in it, and keeps that.
+        """
         account = await self.find_email(clean_email(email) or "")
         company = await self._access.find_company(group)
         if account is None or company is None:
             raise NotFound("There is no such group or account")
         async with self._database.write() as transaction:
+            actor, subject = acting_in(company.id, by), ("account", account.id)
+            audit.note(transaction, actor, "member.remove", subject, email=account.email)
             await transaction.connection.execute(
                 delete(memberships).where(
                     memberships.c.account_id == account.id,
                     memberships.c.company_id == company.id,
                 )
             )
+            if account.company_id != company.id:
+                given = delete(dataset_roles).where(
+                    dataset_roles.c.account_id == account.id,
+                    dataset_roles.c.company_id == company.id,
+                )
+                await transaction.connection.execute(given)
         self._access.reach.forget()
 
     async def members(self, group: str) -> list[Account]:

@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from opsin.core import lifecycle
+from opsin.core import audit, lifecycle, tracing
 from opsin.core.access import Principal
 from opsin.core.analysis_events import status_event as status_event
+from opsin.core.answers.referring import require_no_references
 from opsin.core.applications.completion import end_image_runs
 from opsin.core.conditions import Condition, among, at_least, below, equal, has_id
 from opsin.core.datasets import require_text
@@ -23,6 +24,8 @@ from opsin.core.lifecycle import AnalysisStatus, Change
 from opsin.core.once import Once
 from opsin.core.pages import Listing
 from opsin.core.records import Analysis, columns_of, from_values, to_record
+from opsin.core.roles import Permission
+from opsin.core.scope import within
 from opsin.storage.database import Database, Transaction
 from opsin.storage.group_commit import GroupCommit
 from opsin.storage.ids import canonical_id, new_ids
@@ -34,7 +37,7 @@ PRIORITIES = range(-100, 101)
 
 def visible(principal: Principal) -> Sequence[ColumnElement[bool]]:
     """What limits every read of analyses to the caller's own."""
-    return [analyses.c.company_id == principal.company_id]
+    return [within(principal, analyses)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,10 @@ class Analyses:
         _check_priority(priority)
         async with self._database.write() as transaction:
             image = await require_image(transaction.connection, principal, image_id, keep=True)
-            now = datetime.now(UTC)
+            principal.require(Permission.ANALYZE, image.dataset_id)
+            if not principal.may(Permission.READ):
+                require_no_references(tasks)
+            now, traced_at = datetime.now(UTC), tracing.place()
             rows = [
                 {
                     "id": identity,
@@ -101,6 +107,7 @@ class Analyses:
                     "status": AnalysisStatus.QUEUED.value,
                     "priority": priority,
                     "attempts": 0,
+                    "traceparent": traced_at,
                     "available_at": now,
                     "created_at": now,
                     "updated_at": now,
@@ -111,6 +118,11 @@ class Analyses:
             made = [from_values(Analysis, row) for row in rows]
             for analysis in made:
                 transaction.emit(status_event(analysis, AnalysisStatus.QUEUED))
+            audit.note(
+                transaction, principal, "analysis.ask", ("image", image.id),
+                dataset_id=image.dataset_id, analyses=[analysis.id for analysis in made],
+                operations=sorted({task.operation.name for task in tasks}),
+            )  # fmt: skip
         return made
 
     async def tell(
@@ -162,6 +174,7 @@ class Analyses:
         """Stop an analysis; a worker that is running it drops what it finds."""
         async with self._database.write() as transaction:
             analysis = await lock_analysis(transaction.connection, principal, analysis_id)
+            principal.require(Permission.ANALYZE, analysis.dataset_id)
             change = lifecycle.step(
                 analysis.status,
                 AnalysisStatus.CANCELLED,
@@ -170,6 +183,7 @@ class Analyses:
             )
             changed = await _apply(transaction, analysis, change, lease_id=None, lease_until=None)
             if change is not None:
+                _note(transaction, principal, "cancel", analysis)
                 await end_image_runs(transaction, [changed], now=changed.updated_at)
             return changed
 
@@ -177,9 +191,11 @@ class Analyses:
         """Queue a failed or cancelled analysis of ours again."""
         async with self._database.write() as transaction:
             analysis = await lock_analysis(transaction.connection, principal, analysis_id)
+            principal.require(Permission.ANALYZE, analysis.dataset_id)
             if analysis.external:
                 raise Conflict("An analysis that is run elsewhere is retried there")
             change = lifecycle.retry(analysis.status, now=datetime.now(UTC))
+            _note(transaction, principal, "retry", analysis)
             return await _apply(transaction, analysis, change)
 
     async def find(self, principal: Principal, analysis_id: str) -> Analysis | None:
@@ -231,6 +247,11 @@ async def _find(
     )
     row = (await connection.execute(statement.with_for_update() if lock else statement)).first()
     return to_record(Analysis, row) if row is not None else None
+
+
+def _note(transaction: Transaction, principal: Principal, verb: str, analysis: Analysis) -> None:
+    subject = ("analysis", analysis.id)
+    audit.note(transaction, principal, f"analysis.{verb}", subject, dataset_id=analysis.dataset_id)
 
 
 async def _apply(

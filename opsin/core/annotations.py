@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from opsin.core import audit
 from opsin.core.access import Principal
 from opsin.core.analyses import lock_analysis
 from opsin.core.checked_annotations import (
@@ -22,6 +23,8 @@ from opsin.core.errors import Conflict, TooLarge
 from opsin.core.once import Once, keep_claims, require_first
 from opsin.core.pages import Listing
 from opsin.core.records import Analysis, StoredAnnotation
+from opsin.core.roles import Permission
+from opsin.core.scope import within
 from opsin.storage.bulk import as_sent, insert_rows
 from opsin.storage.database import Database
 from opsin.storage.event_log import NewEvent
@@ -34,7 +37,7 @@ _COLUMNS = ("id", "company_id", "analysis_id", "created_at", *COLUMNS)
 
 def visible(principal: Principal) -> Sequence[ColumnElement[bool]]:
     """What limits every read of annotations to the caller's own."""
-    return [annotations.c.company_id == principal.company_id]
+    return [within(principal, annotations)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ class Annotations:
         checked = found if isinstance(found, CheckedAnnotations) else check_annotations(found)
         async with self._database.write() as transaction:
             analysis = await lock_analysis(transaction.connection, principal, analysis_id)
+            principal.require(Permission.REPORT, analysis.dataset_id)
             if not analysis.external:
                 raise Conflict("Opsin runs this analysis itself and writes its annotations")
             await require_first(transaction, once)
@@ -122,6 +126,10 @@ class Annotations:
                         data={"status": analysis.status.value, "added": len(rows)},
                     )
                 )
+                audit.note(
+                    transaction, principal, "annotation.add", ("analysis", analysis.id),
+                    dataset_id=analysis.dataset_id, count=len(rows),
+                )  # fmt: skip
         return analysis, rows
 
 

@@ -16,6 +16,7 @@ from opsin.core.contract import Annotation, ProducedArtifact
 from opsin.core.errors import BlobNotFound, InvalidInput, NotFound
 from opsin.core.pages import Listing
 from opsin.core.records import Analysis, Artifact, columns_of, to_record
+from opsin.core.scope import within
 from opsin.storage.blobs import BlobStore, content_key
 from opsin.storage.database import Database, Transaction
 from opsin.storage.ids import canonical_id, new_ids
@@ -163,7 +164,7 @@ class Artifacts:
     async def find(self, principal: Principal, analysis_id: str, name: str) -> Artifact | None:
         """The file of this name of one of the caller's analyses."""
         statement = select(*columns_of(artifacts, Artifact)).where(
-            artifacts.c.company_id == principal.company_id,
+            within(principal, artifacts),
             artifacts.c.analysis_id == canonical_id(analysis_id),
             artifacts.c.name == name,
         )

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from opsin.core import audit
 from opsin.core.access import Principal
 from opsin.core.blob_sweep import BlobSweep
 from opsin.core.datasets import require_dataset, require_text
@@ -16,6 +17,8 @@ from opsin.core.offset_pages import BY_ID, Slice, read_slice
 from opsin.core.pages import Listing, Order
 from opsin.core.records import Batch, columns_of, from_values, to_record
 from opsin.core.removal import Removal
+from opsin.core.roles import Permission
+from opsin.core.scope import within
 from opsin.core.soft_deletion import not_deleted
 from opsin.core.subjects import require_subject
 from opsin.storage.database import Database
@@ -38,7 +41,7 @@ def visible(principal: Principal) -> Sequence[ColumnElement[bool]]:
     dataset = select(1).where(datasets.c.id == batches.c.dataset_id, *not_deleted(datasets))
     subject = select(1).where(subjects.c.id == batches.c.subject_id, *not_deleted(subjects))
     return [
-        batches.c.company_id == principal.company_id,
+        within(principal, batches),
         dataset.correlate(batches).exists(),
         batches.c.subject_id.is_(None) | subject.correlate(batches).exists(),
     ]
@@ -66,6 +69,7 @@ class Batches:
         async with self._database.write() as transaction:
             connection = transaction.connection
             dataset = await require_dataset(connection, principal, dataset_id, keep=True)
+            principal.require(Permission.UPLOAD, dataset.id)
             subject = None
             if subject_id is not None:
                 subject = await require_subject(
@@ -90,6 +94,8 @@ class Batches:
                     data={"batch_id": made.id, "subject_id": made.subject_id},
                 )
             )
+            of_it = ("batch", made.id)
+            audit.note(transaction, principal, "batch.create", of_it, dataset_id=dataset.id)
         return made
 
     async def find(

@@ -1,28 +1,33 @@
 """Companies as the operator sees them, and the links by which one's members reach another."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, func, insert, select, union
+from sqlalchemy import delete, func, insert, select, union, update
 from sqlalchemy.exc import IntegrityError
 
+from opsin.core import audit
 from opsin.core.access import Access
+from opsin.core.actors import operator
 from opsin.core.errors import InvalidInput, NotFound
 from opsin.core.records import Company, columns_of, to_record
+from opsin.core.roles import Role
 from opsin.storage.applications import company_links
 from opsin.storage.curation import memberships
-from opsin.storage.database import Database
+from opsin.storage.database import Database, Transaction
 from opsin.storage.ids import new_id
 from opsin.storage.tables import accounts, companies
 
 
 @dataclass(frozen=True, slots=True)
 class CompanyInfo:
-    """A company, how many people are members of it, and the names of those it is linked to."""
+    """A company, and how many people are members of it."""
 
     company: Company
     members: int
-    links: tuple[str, ...]
+    links: Mapping[str, str | None]
+    """The companies it is linked to, by name, and the most that the link lets anybody do there."""
 
 
 class Companies:
@@ -47,24 +52,22 @@ class Companies:
         found = select(*columns, inside.label("members")).order_by(companies.c.name)
         other = companies.alias("other")
         linked = (
-            select(company_links.c.company_id, other.c.name)
+            select(company_links.c.company_id, other.c.name, company_links.c.role)
             .join(other, other.c.id == company_links.c.linked_company_id)
             .order_by(other.c.name)
         )
-        links: dict[str, list[str]] = {}
+        links: dict[str, dict[str, str | None]] = {}
         async with self._database.read() as connection:
             rows = (await connection.execute(found)).all()
-            for company_id, name in await connection.execute(linked):
-                links.setdefault(company_id, []).append(name)
-        return [
-            CompanyInfo(Company(*row[:-1]), row.members, tuple(links.get(row.id, ())))
-            for row in rows
-        ]
+            for company_id, name, role in await connection.execute(linked):
+                links.setdefault(company_id, {})[name] = role
+        return [CompanyInfo(Company(*row[:-1]), row.members, links.get(row.id, {})) for row in rows]
 
-    async def link(self, company: str, linked: str) -> None:
+    async def link(self, company: str, linked: str, role: Role = Role.ADMIN) -> None:
         """Let the members of one company reach another, too; both are named and must be there.
 
-        Linking twice changes nothing.  NotFound, or InvalidInput for a link to itself.
+        There they may do what the role allows, and never more than at home.  Linking again changes
+        the role.  NotFound, or InvalidInput for a link to itself.
         """
         first, second = await self._both(company, linked)
         if first.id == second.id:
@@ -74,12 +77,25 @@ class Companies:
             "company_id": first.id,
             "linked_company_id": second.id,
             "created_at": datetime.now(UTC),
+            "role": role.value,
         }
+        again = (
+            update(company_links)
+            .where(
+                company_links.c.company_id == first.id,
+                company_links.c.linked_company_id == second.id,
+            )
+            .values(role=role.value)
+        )
         try:
             async with self._database.write() as transaction:
-                await transaction.connection.execute(insert(company_links).values(values))
-        except IntegrityError:
-            pass  # they are linked already
+                if not (await transaction.connection.execute(again)).rowcount:
+                    await transaction.connection.execute(insert(company_links).values(values))
+                _note(transaction, "link", first, second, role=role.value)
+        except IntegrityError:  # somebody linked them at the same moment
+            async with self._database.write() as transaction:
+                await transaction.connection.execute(again)
+                _note(transaction, "link", first, second, role=role.value)
         self._access.reach.forget()
 
     async def unlink(self, company: str, linked: str) -> bool:
@@ -90,6 +106,8 @@ class Companies:
         )
         async with self._database.write() as transaction:
             ended = (await transaction.connection.execute(statement)).rowcount
+            if ended:
+                _note(transaction, "unlink", first, second)
         self._access.reach.forget()
         return ended > 0
 
@@ -113,3 +131,14 @@ class Companies:
                 raise NotFound(f"There is no company {name!r}")
             found.append(company)
         return found
+
+
+def _note(
+    transaction: Transaction, verb: str, company: Company, linked: Company, **details: str
+) -> None:
+    """In both: the one whose members reach more, and the one that they reach."""
+    for one in (company, linked):
+        audit.note(
+            transaction, operator(one.id), f"company.{verb}", ("company", one.id),
+            members_of=company.name, reach=linked.name, **details,
+        )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from opsin.core import audit
 from opsin.core.access import Principal
 from opsin.core.blob_sweep import BlobSweep
 from opsin.core.capture import image_type as known_image_type
@@ -18,6 +19,8 @@ from opsin.core.offset_pages import BY_ID, Slice, read_slice
 from opsin.core.pages import Listing, Order
 from opsin.core.records import Dataset, columns_of, from_values, to_record
 from opsin.core.removal import Removal
+from opsin.core.roles import Permission
+from opsin.core.scope import within, within_any
 from opsin.core.soft_deletion import not_deleted
 from opsin.core.storable import is_storable_text
 from opsin.storage.database import Database
@@ -37,7 +40,7 @@ _ORDERS = {name: datasets.c[name] for name in ("name", "created_at", "updated_at
 
 def visible(principal: Principal) -> Sequence[ColumnElement[bool]]:
     """What limits every read of datasets to the caller's own."""
-    return [datasets.c.company_id == principal.company_id, *not_deleted(datasets)]
+    return [within(principal, datasets), *not_deleted(datasets)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ class Datasets:
         branding: int | None = None,
     ) -> Dataset:
         """A new, empty dataset; names need not be unique."""
+        principal.require(Permission.ADMIN)
         now = datetime.now(UTC)
         identity = new_id()
         values = {
@@ -109,7 +113,13 @@ class Datasets:
         async with self._database.write() as transaction:
             await transaction.connection.execute(insert(datasets).values(values))
             transaction.emit(NewEvent("dataset.created", principal.company_id, dataset_id=identity))
-        return from_values(Dataset, values)
+            made = from_values(Dataset, values)
+            subject = ("dataset", made.id)
+            audit.note(
+                transaction, principal, "dataset.create", subject,
+                dataset_id=made.id, name=made.name,
+            )  # fmt: skip
+        return made
 
     async def update(
         self, principal: Principal, dataset_id: str, changes: DatasetChanges
@@ -123,6 +133,7 @@ class Datasets:
         async with self._database.write() as transaction:
             connection = transaction.connection
             before = await require_dataset(connection, principal, dataset_id, hold=True)
+            principal.require(Permission.ADMIN, before.id)
             changed = [name for name, value in values.items() if getattr(before, name) != value]
             if not changed:
                 return before
@@ -141,6 +152,10 @@ class Datasets:
                     data={"changed": changed},
                 )
             )
+            audit.note(
+                transaction, principal, "dataset.update", ("dataset", before.id),
+                dataset_id=before.id, changed=changed,
+            )  # fmt: skip
         return after
 
     async def delete(self, principal: Principal, dataset_id: str) -> Dataset:
@@ -171,13 +186,16 @@ class Datasets:
             )
 
     async def listed(
-        self, company_ids: Sequence[str], *, skip: int, limit: int
+        self, callers: Sequence[Principal], *, skip: int, limit: int
     ) -> Sequence[tuple[Dataset, str]]:
-        """The datasets of some companies, oldest first, each with its company's name."""
+        """The datasets that a caller sees in some companies, oldest first, and the company's name.
+
+        `callers` is the caller acting for each of them.
+        """
         statement: Select[Any] = (
             select(*columns_of(datasets, Dataset), companies.c.name)
             .join(companies, companies.c.id == datasets.c.company_id)
-            .where(datasets.c.company_id.in_(company_ids), *not_deleted(datasets))
+            .where(within_any(callers, datasets), *not_deleted(datasets))
             .order_by(datasets.c.id)
             .offset(skip)
             .limit(limit)
@@ -186,13 +204,13 @@ class Datasets:
             rows = await connection.execute(statement)
             return [(to_record(Dataset, row), row[-1]) for row in rows]
 
-    async def group_names(self, company_ids: Sequence[str]) -> Sequence[str]:
+    async def group_names(self, callers: Sequence[Principal]) -> Sequence[str]:
         """The groups that own datasets: the name of each one's company, or the group's own."""
         name = func.coalesce(datasets.c.group_name, companies.c.name)
         statement = (
             select(name)
             .join(companies, companies.c.id == datasets.c.company_id)
-            .where(datasets.c.company_id.in_(company_ids), *not_deleted(datasets))
+            .where(within_any(callers, datasets), *not_deleted(datasets))
             .distinct()
             .order_by(name)
         )

@@ -18,6 +18,7 @@ STATUS: Mapping[type[errors.OpsinError], HTTPStatus] = MappingProxyType(
         errors.Gone: HTTPStatus.GONE,
         errors.Conflict: HTTPStatus.CONFLICT,
         errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        errors.TooSlow: HTTPStatus.REQUEST_TIMEOUT,
         errors.Throttled: HTTPStatus.TOO_MANY_REQUESTS,
         errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
         errors.DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,

@@ -16,8 +16,10 @@ OpsinError
 │   ├── IllegalTransition
 │   └── LimitReached          there are as many already as may be
 ├── TooLarge                  more bytes or items than allowed
+├── TooSlow                   the request took too long to arrive
 ├── Throttled                 too many requests of this caller; again after `retry_after` seconds
 ├── Overloaded                the queue is full; try again after `retry_after` seconds
+│   └── ClusterLost           the machines that run the operation cannot be reached, or have no room
 ├── DeadlineExceeded          the caller's deadline passed first
 ├── Cancelled
 ├── OperationUnavailable      weights or an extra are missing on this machine; says how to get them
@@ -110,6 +112,10 @@ class TooLarge(OpsinError):
     code = "TOO_LARGE"
 
 
+class TooSlow(OpsinError):
+    code = "REQUEST_TIMEOUT"
+
+
 class Throttled(OpsinError):
     code = "THROTTLED"
 
@@ -126,6 +132,10 @@ class Overloaded(OpsinError):
     def __init__(self, message: str, retry_after: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class ClusterLost(Overloaded):
+    """Says nothing about what was asked for, which is worth another try without an end."""
 
 
 class DeadlineExceeded(OpsinError):

@@ -4,10 +4,13 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from contextvars import Context
+from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from opsin.core.errors import StorageError
+from opsin.core.histogram import Histogram
 from opsin.core.patience import patiently
 from opsin.storage.database import Database
 from opsin.storage.event_log import Event, EventFilter, last_position, read_events
@@ -76,7 +79,9 @@ class EventHub:
     It reads until it is stopped, or until the database has been down for too long (`error`).
     """
 
-    def __init__(self, database: Database, *, poll_seconds: float) -> None:
+    def __init__(
+        self, database: Database, *, poll_seconds: float, delays: Histogram | None = None
+    ) -> None:
         self.position = 0
         self.followers = 0
         self.error: StorageError | None = None
@@ -87,8 +92,10 @@ class EventHub:
         self._feeds: dict[EventFilter, Feed] = {}
         self._shapes: dict[Shape, int] = {}
         self._notifications = database.notifications(self._heard)
+        self.delays = delays or Histogram()
         self._started = asyncio.Event()
-        self.task = asyncio.create_task(self._run())
+        # For all who follow, not for the one whose request was the first.
+        self.task = asyncio.create_task(self._run(), context=Context())
 
     async def started(self) -> None:
         """Until the end of the log is known; raises StorageError when it cannot be."""
@@ -182,7 +189,9 @@ class EventHub:
     def _hand_out(self, events: Sequence[Event]) -> int:
         """Give each event to whoever wants it; gives how many followers that has woken."""
         changed: set[Feed] = set()
+        now = datetime.now(UTC)
         for event in events:
+            self.delays.add(max(0.0, (now - event.created_at).total_seconds()))
             for feed in self._wanting(event):
                 feed.add(event)
                 changed.add(feed)

@@ -7,11 +7,17 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
+from sqlalchemy import func, select
+
+from opsin.core.access import Principal
 from opsin.core.errors import InvalidInput
 from opsin.core.event_hub import EventHub, Feed
+from opsin.core.histogram import Histogram
 from opsin.core.patience import patiently
+from opsin.core.scope import within
 from opsin.storage.database import Database
 from opsin.storage.event_log import Event, EventFilter, last_position, read_events
+from opsin.storage.tables import events
 
 T = TypeVar("T")
 
@@ -31,15 +37,33 @@ class Events:
 
     def __init__(self, database: Database, *, poll_seconds: float) -> None:
         self._is_stopped = False
+        self.delays = Histogram()
+        """Seconds from an event to when it is read for those who follow."""
         self._database = database
         self._poll_seconds = poll_seconds
         self._hub: EventHub | None = None
         self._unfinished: set[asyncio.Task[Any]] = set()
 
+    @property
+    def followers(self) -> int:
+        """How many follow the log now, webhooks included."""
+        return 0 if self._hub is None else self._hub.followers
+
+    @property
+    def read_to(self) -> int | None:
+        """How far the log has been read for them; None while nobody follows."""
+        return None if self._hub is None else self._hub.position
+
     async def position(self, company_id: str | None = None) -> int:
         """Where the log ends now, or the part of it that is one company's."""
         async with self._database.read() as connection:
             return await last_position(connection, company_id)
+
+    async def position_for(self, principal: Principal) -> int:
+        """Where the part of the log ends that the caller sees."""
+        statement = select(func.max(events.c.sequence)).where(within(principal, events))
+        async with self._database.read() as connection:
+            return (await connection.execute(statement)).scalar() or 0
 
     async def follow(self, wanted: EventFilter, *, after: int | None) -> AsyncIterator[list[Event]]:
         """Events past `after` in order, in groups, for ever; None starts at the end of the log.
@@ -114,7 +138,9 @@ class Events:
     async def _feed(self, wanted: EventFilter) -> AsyncIterator[tuple[EventHub, Feed]]:
         """The hub, which runs for as long as anybody follows, and its feed of `wanted`."""
         if self._hub is None or self._hub.error is not None:
-            self._hub = EventHub(self._database, poll_seconds=self._poll_seconds)
+            self._hub = EventHub(
+                self._database, poll_seconds=self._poll_seconds, delays=self.delays
+            )
             self._finish(self._hub.task)
         hub = self._hub
         hub.followers += 1

@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import Select, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from opsin.core import audit
+from opsin.core.actors import holder_of_link
 from opsin.core.artifacts import storage_path
 from opsin.core.errors import Overloaded, TooLarge
 from opsin.core.records import columns_of
@@ -101,6 +103,10 @@ async def finish_upload(
                 data={"status": analysis.status, "name": upload.name},
             )
         )
+        audit.note(
+            transaction, holder_of_link(upload.company_id), "artifact.store",
+            ("analysis", upload.analysis_id), dataset_id=analysis.dataset_id, name=upload.name,
+        )  # fmt: skip
     return stored.sha256
 
 

@@ -8,13 +8,15 @@ from typing import Any
 from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from opsin.core import lifecycle
+from opsin.core import audit, lifecycle
 from opsin.core.access import Principal
 from opsin.core.analysis_events import status_event
-from opsin.core.errors import Conflict, LimitReached, NotFound, OpsinError
+from opsin.core.errors import Conflict, Forbidden, LimitReached, NotFound, OpsinError
 from opsin.core.lifecycle import AnalysisStatus
 from opsin.core.once import Once, Repeated, earlier_claims, keep_claims
 from opsin.core.records import Analysis, columns_of, from_values, to_record
+from opsin.core.roles import Permission
+from opsin.core.scope import sees, within_any
 from opsin.storage.database import Transaction
 from opsin.storage.ids import canonical_id, new_ids
 from opsin.storage.tables import analyses, images
@@ -74,8 +76,12 @@ async def write_told(
     for identity, one in zip(new_ids(len(told)), told, strict=True):
         image_id = canonical_id(one.new.image_id) or ""
         place = places.get((one.principal.company_id, image_id))
-        if place is None:
+        if place is None or not sees(one.principal, one.principal.company_id, place):
             answers.append(NotFound("Image not found"))
+            continue
+        refused = _refusal(one.principal, place)
+        if refused is not None:
+            answers.append(refused)
             continue
         if one.once is not None and one.once.digest in claims:
             answers.append(Repeated(claims[one.once.digest]))
@@ -110,6 +116,10 @@ async def write_told(
         )
         made = from_values(Analysis, rows[-1])
         transaction.emit(status_event(made, AnalysisStatus.QUEUED))
+        audit.note(
+            transaction, one.principal, "analysis.create", ("analysis", identity),
+            dataset_id=place, image=image_id, model=one.new.model_name,
+        )  # fmt: skip
         answers.append(made)
     if rows:
         await connection.execute(insert(analyses), rows)
@@ -136,6 +146,12 @@ async def write_steps(
             there[_analysis_key(one)] = analysis
             changes[analysis.id] = changes.get(analysis.id, {}) | columns
             transaction.emit(status_event(analysis, analysis.status))
+            audit.note(
+                transaction, one.principal,
+                "analysis.finalize" if one.finalize else "analysis.update",
+                ("analysis", analysis.id),
+                dataset_id=analysis.dataset_id, status=analysis.status.value,
+            )  # fmt: skip
     for names, rows in _by_columns(changes).items():
         values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
         statement = update(analyses).where(analyses.c.id == bindparam("of_id")).values(values)
@@ -143,10 +159,19 @@ async def write_steps(
     return answers
 
 
+def _refusal(principal: Principal, dataset_id: str) -> Forbidden | None:
+    try:
+        principal.require(Permission.REPORT, dataset_id)
+    except Forbidden as refused:
+        return refused
+    return None
+
+
 def _stepped(analysis: Analysis | None, one: Step) -> tuple[Analysis, dict[str, Any]]:
     """The analysis after the step, and what is to be written of it."""
-    if analysis is None:
+    if analysis is None or not sees(one.principal, analysis.company_id, analysis.dataset_id):
         raise NotFound("Analysis not found")
+    one.principal.require(Permission.REPORT, analysis.dataset_id)
     if not analysis.external:
         raise Conflict("Opsin runs this analysis itself and sets its status")
     change = lifecycle.step(
@@ -187,7 +212,7 @@ async def _places(
         select(images.c.company_id, images.c.id, images.c.dataset_id)
         .where(
             images.c.id.in_({canonical_id(one.new.image_id) for one in told} - {None}),
-            images.c.company_id.in_({one.principal.company_id for one in told}),
+            within_any([one.principal for one in told], images),
         )
         # In one order for everybody: two who hold several images never wait for each other.
         .order_by(images.c.id)
@@ -218,7 +243,7 @@ async def _held(
         select(*columns_of(analyses, Analysis))
         .where(
             analyses.c.id.in_({canonical_id(one.analysis_id) for one in steps} - {None}),
-            analyses.c.company_id.in_({one.principal.company_id for one in steps}),
+            within_any([one.principal for one in steps], analyses),
         )
         .order_by(analyses.c.id)
         .with_for_update()

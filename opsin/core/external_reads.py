@@ -63,14 +63,14 @@ class ExternalReads:
 
     async def annotation_page(
         self,
-        company_id: str,
+        principal: Principal,
         analysis_id: str,
         *,
         skip: int = 0,
         limit: int | None = None,
         with_analysis: bool = True,
     ) -> AnnotationPage | None:
-        """Annotations of a company's analysis; None where there is no such analysis.
+        """Annotations of the caller's analysis; None where there is no such analysis.
 
         Those with an `ordering` come first, by it; all others in the order of their insertion.
         """
@@ -80,11 +80,11 @@ class ExternalReads:
         wanted = _Wanted(identity, skip, limit, with_analysis)
         rows: list[bytes] = []
         if limit is None:
-            counts = await self._counts(company_id, identity)
+            counts = await self._counts(principal, identity)
         else:
             # At the same time as if none had an ordering, as is usual; else it is read again.
             counts, rows = await asyncio.gather(
-                self._counts(company_id, identity), self._rows(wanted, _BY_ID)
+                self._counts(principal, identity), self._rows(wanted, _BY_ID)
             )
         if counts is None:
             return None
@@ -95,15 +95,19 @@ class ExternalReads:
             rows = await self._in_order(wanted, ordered)
         return AnnotationPage(b"[%s]" % b",".join(rows), total)
 
-    async def _counts(self, company_id: str, analysis_id: str) -> tuple[int, int] | None:
+    async def _counts(self, principal: Principal, analysis_id: str) -> tuple[int, int] | None:
         """How many there are, and how many of them have an `ordering`."""
         sql = self._database.reader.sql
         count = "SELECT count(*) FROM annotations WHERE analysis_id=a.id"
         total, ordered = sql.plain(f"({count})"), sql.plain(f"({count} AND ordering IS NOT NULL)")
         mine = f"a.id={sql.placeholder(1)} AND a.company_id={sql.placeholder(2)}"
+        parameters: list[Any] = [analysis_id, principal.company_id]
+        if (readable := principal.rights.readable) is not None:
+            mine += f" AND {sql.among('a.dataset_id', sql.placeholder(3), 'uuid')}"
+            parameters.append(list(readable))
         found = await self._database.reader.fetch_rows(
             f"SELECT {sql.answer(total)},{sql.answer(ordered)} FROM analyses a WHERE {mine}",
-            [analysis_id, company_id],
+            parameters,
         )
         return (int(found[0][0] or 0), int(found[0][1] or 0)) if found else None
 

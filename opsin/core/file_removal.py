@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from opsin.core import audit
+from opsin.core.access import Principal
+from opsin.core.actors import opsin_itself
 from opsin.core.blob_sweep import BlobSweep
 from opsin.core.deletion_log import DeletionAction, note
 from opsin.core.errors import OpsinError
@@ -26,11 +29,13 @@ AT_ONCE = 25
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why something is removed, and by whom: what the list of deletions says."""
+    """Why something is removed, and by whom: what the list of deletions and the audit say."""
 
     action: DeletionAction
     actor: str
     text: str
+    principal: Principal | None = None
+    """Who asked for it; None where Opsin does it by itself."""
 
 
 class FileRemoval:
@@ -85,6 +90,7 @@ async def _remove(transaction: Transaction, held: Sequence[Image], reason: Reaso
     await connection.execute(
         update(images).where(images.c.id.in_(ids)).values(storage_deleted=True, updated_at=now)
     )
+    note_removal(transaction, reason, held)
     for image in held:
         digests.add(image.sha256)
         await note(connection, image, reason.action, reason.actor, reason.text)
@@ -98,6 +104,19 @@ async def _remove(transaction: Transaction, held: Sequence[Image], reason: Reaso
             )
         )
     return digests
+
+
+def note_removal(transaction: Transaction, reason: Reason, found: Sequence[Image]) -> None:
+    """One line of the audit for the images of each dataset."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for image in found:
+        groups.setdefault((image.company_id, image.dataset_id), []).append(image.id)
+    for (company_id, dataset_id), ids in groups.items():
+        by = reason.principal or opsin_itself(company_id, reason.actor)
+        action = f"image.{reason.action.value}"
+        audit.note_many(
+            transaction, by, action, "image", ids, dataset_id=dataset_id, reason=reason.text
+        )
 
 
 async def remove_derived(connection: AsyncConnection, image_ids: Sequence[str]) -> set[str]:

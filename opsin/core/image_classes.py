@@ -8,15 +8,19 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from opsin.core import audit
 from opsin.core.access import Principal
 from opsin.core.datasets import require_dataset, require_text
 from opsin.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from opsin.core.images import require_image
 from opsin.core.pages import Listing
 from opsin.core.records import columns_of, from_values, to_record
+from opsin.core.roles import Permission
+from opsin.core.scope import within
 from opsin.storage.curation import image_classes, image_classifications
-from opsin.storage.database import Database
+from opsin.storage.database import Database, Transaction
 from opsin.storage.ids import canonical_id, new_id
+from opsin.storage.tables import images
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class ImageClasses:
         name = require_text(name, "name", 255)
         async with self._database.write() as transaction:
             dataset = await require_dataset(transaction.connection, principal, dataset_id)
+            principal.require(Permission.ANNOTATE, dataset.id)
             values = {
                 "id": new_id(),
                 "company_id": dataset.company_id,
@@ -68,7 +73,9 @@ class ImageClasses:
                 "created_at": datetime.now(UTC),
             }
             await transaction.connection.execute(insert(image_classes).values(values))
-        return from_values(ImageClass, values)
+            made = from_values(ImageClass, values)
+            _note(transaction, principal, "create", made, name=made.name)
+        return made
 
     async def listed(self, principal: Principal, dataset_id: str) -> Sequence[ImageClass]:
         """The classes of a dataset, oldest first."""
@@ -96,6 +103,8 @@ class ImageClasses:
             values["description"] = _described(changes["description"])
         async with self._database.write() as transaction:
             found = await _require(transaction.connection, principal, class_id)
+            principal.require(Permission.ANNOTATE, found.dataset_id)
+            _note(transaction, principal, "update", found, changed=sorted(changes))
             statement = update(image_classes).where(image_classes.c.id == found.id)
             await transaction.connection.execute(statement.values(**values))
             return await _require(transaction.connection, principal, class_id)
@@ -105,12 +114,14 @@ class ImageClasses:
         async with self._database.write() as transaction:
             connection = transaction.connection
             found = await _require(connection, principal, class_id, hold=True)
+            principal.require(Permission.ANNOTATE, found.dataset_id)
             used = select(image_classifications.c.id).where(
                 image_classifications.c.class_id == found.id
             )
             if (await connection.execute(used.limit(1))).first() is not None:
                 raise Conflict("Image class is in use")
             await connection.execute(delete(image_classes).where(image_classes.c.id == found.id))
+            _note(transaction, principal, "delete", found, name=found.name)
         return found
 
     async def classify(
@@ -124,6 +135,7 @@ class ImageClasses:
             connection = transaction.connection
             image = await require_image(connection, principal, image_id, keep=True, hold=once)
             found = await _require(connection, principal, class_id, keep=True)
+            principal.require(Permission.ANNOTATE, image.dataset_id)
             if found.dataset_id != image.dataset_id:
                 raise InvalidInput("The image class is of another dataset than the image")
             if once and (known := await _given(connection, principal, image.id, found.id)):
@@ -138,6 +150,10 @@ class ImageClasses:
                 "created_at": datetime.now(UTC),
             }
             await connection.execute(insert(image_classifications).values(values))
+            audit.note(
+                transaction, principal, "classification.create", ("image", image.id),
+                dataset_id=image.dataset_id, image_class=found.name,
+            )  # fmt: skip
         return from_values(ImageClassification, values)
 
     async def classifications(
@@ -161,16 +177,26 @@ class ImageClasses:
         """Take a classification back: whoever made it, or an administrator; gives its id."""
         table = image_classifications
         async with self._database.write() as transaction:
-            statement = select(table.c.id, table.c.created_by).where(
-                table.c.id == canonical_id(classification_id),
-                table.c.company_id == principal.company_id,
+            columns = (table.c.id, table.c.created_by, table.c.image_id, images.c.dataset_id)
+            statement = (
+                select(*columns)
+                .join(images, images.c.id == table.c.image_id)
+                .where(
+                    table.c.id == canonical_id(classification_id),
+                    within(principal, table),
+                )
             )
             row = (await transaction.connection.execute(statement)).first()
             if row is None:
                 raise NotFound("Classification not found")
+            principal.require(Permission.ANNOTATE, row.dataset_id)
             if row.created_by != principal.identity and not is_admin:
                 raise Forbidden("Only its author may delete a classification")
             await transaction.connection.execute(delete(table).where(table.c.id == row.id))
+            subject = ("image", row.image_id)
+            audit.note(
+                transaction, principal, "classification.delete", subject, dataset_id=row.dataset_id
+            )
         identity: str = row.id
         return identity
 
@@ -204,7 +230,7 @@ async def _require(
     """The caller's class; with `keep` nobody deletes it meanwhile, with `hold` nobody uses it."""
     statement = select(*columns_of(image_classes, ImageClass)).where(
         image_classes.c.id == canonical_id(class_id),
-        image_classes.c.company_id == principal.company_id,
+        within(principal, image_classes),
     )
     if keep or hold:
         statement = statement.with_for_update(read=keep, key_share=keep)
@@ -212,6 +238,15 @@ async def _require(
     if row is None:
         raise NotFound("Image class not found")
     return to_record(ImageClass, row)
+
+
+def _note(
+    transaction: Transaction, principal: Principal, verb: str, one: ImageClass, **details: Any
+) -> None:
+    audit.note(
+        transaction, principal, f"image_class.{verb}", ("image_class", one.id),
+        dataset_id=one.dataset_id, **details,
+    )  # fmt: skip
 
 
 def _described(text: str | None) -> str | None:

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from opsin.core import audit
 from opsin.core.access import Principal
+from opsin.core.actors import opsin_itself
 from opsin.core.blob_sweep import BlobSweep
 from opsin.core.datasets import require_dataset
 from opsin.core.deletion_log import DeletionAction, ImageDeletion, note
@@ -17,6 +19,8 @@ from opsin.core.images import OnArrival, require_image
 from opsin.core.new_images import require_room_again
 from opsin.core.records import Image, columns_of, to_record
 from opsin.core.removed_rows import hold_analyses, remove_images
+from opsin.core.roles import Permission
+from opsin.core.scope import within
 from opsin.core.storable import is_storable_text
 from opsin.storage.curation import image_deletions
 from opsin.storage.database import Database, Transaction
@@ -69,6 +73,7 @@ class ImageDeletions:
                 found = await require_image(connection, principal, image_id, deleted=True)
                 await hold_analyses(connection, [found.id])
             image = await _held(connection, principal, dataset_id, image_id)
+            principal.require(Permission.ADMIN if force else Permission.ANNOTATE, image.dataset_id)
             if image.hard_deleted_at is not None or (image.deleted_at is not None and not force):
                 raise Conflict("Image is already deleted")
             values: dict[str, object] = {
@@ -114,6 +119,7 @@ class ImageDeletions:
             except NotFound:
                 await _require_never_purged(connection, principal, image_id)
                 raise
+            principal.require(Permission.ANNOTATE, image.dataset_id)
             if image.hard_deleted_at is not None:
                 raise Conflict("The image's file was deleted and cannot be restored")
             if image.deleted_at is None:
@@ -179,6 +185,10 @@ class ImageDeletions:
             for image in found:
                 if image.id in gone:
                     await note(connection, image, DeletionAction.HARD_DELETE, "retention")
+                    audit.note(
+                        transaction, opsin_itself(image.company_id, "retention"),
+                        "image.hard_delete", ("image", image.id), dataset_id=image.dataset_id,
+                    )  # fmt: skip
         return len(found)
 
 
@@ -209,6 +219,10 @@ async def _change(
     )
     row = (await transaction.connection.execute(statement)).one()
     await note(transaction.connection, image, action, principal.name, reason)
+    audit.note(
+        transaction, principal, f"image.{action.value}", ("image", image.id),
+        dataset_id=image.dataset_id, reason=reason,
+    )  # fmt: skip
     return to_record(Image, row)
 
 
@@ -217,7 +231,7 @@ async def _require_never_purged(
 ) -> None:
     statement = select(image_deletions.c.id).where(
         image_deletions.c.image_id == canonical_id(image_id),
-        image_deletions.c.company_id == principal.company_id,
+        within(principal, image_deletions),
         image_deletions.c.action == DeletionAction.HARD_DELETE.value,
     )
     if (await connection.execute(statement)).first() is not None:

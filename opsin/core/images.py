@@ -16,6 +16,7 @@ from typing import IO, Any
 from sqlalchemy import ColumnElement, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from opsin.core import audit
 from opsin.core.access import Principal
 from opsin.core.answers.content_digest import content_name
 from opsin.core.deletion_log import DeletionAction, note
@@ -28,6 +29,8 @@ from opsin.core.new_images import place
 from opsin.core.pages import Listing
 from opsin.core.records import Image, columns_of, from_values, to_record
 from opsin.core.removed_rows import remove_images
+from opsin.core.roles import Permission
+from opsin.core.scope import within
 from opsin.core.soft_deletion import not_deleted
 from opsin.core.storable import check_json
 from opsin.core.thumbnails import thumbnail
@@ -53,7 +56,7 @@ def visible(principal: Principal) -> Sequence[ColumnElement[bool]]:
 
 
 def _own(principal: Principal) -> Sequence[ColumnElement[bool]]:
-    return [images.c.company_id == principal.company_id]
+    return [within(principal, images)]
 
 
 class Images:
@@ -109,12 +112,19 @@ class Images:
                     image_id=values["id"],
                 )
             )
+            audit.note(
+                transaction, principal, "image.create", ("image", values["id"]),
+                dataset_id=values["dataset_id"], filename=values["filename"],
+            )  # fmt: skip
             if self._arrived is not None:
                 await self._arrived(transaction, [values])
         return from_values(Image, values)
 
     async def import_url(self, principal: Principal, new: NewImage, url: str) -> Image:
         """Store the picture at a public address; the name is the URL's when none is given."""
+        async with self._database.read() as connection:
+            # Nobody makes the server ask anything for what they may not do.
+            await place(connection, principal, new, keep=False)
         with await self._fetcher.fetch(url) as fetched:
             if not new.filename:
                 new = replace(new, filename=fetched.filename or "")
@@ -192,6 +202,7 @@ class Images:
         """Delete an image with its analyses and annotations; the blob is swept later."""
         async with self._database.write() as transaction:
             image = await require_image(transaction.connection, principal, image_id, deleted=True)
+            principal.require(Permission.ADMIN, image.dataset_id)
             if not await remove_images(transaction, [image]):
                 raise NotFound("Image not found")  # another was faster
             await note(transaction.connection, image, DeletionAction.HARD_DELETE, principal.name)
@@ -203,6 +214,10 @@ class Images:
                     image_id=image.id,
                 )
             )
+            audit.note(
+                transaction, principal, "image.hard_delete", ("image", image.id),
+                dataset_id=image.dataset_id, filename=image.filename,
+            )  # fmt: skip
         return image.id
 
     async def _put(self, key: str, file: IO[bytes], info: ImageInfo) -> None:

@@ -12,7 +12,7 @@ from typing import IO
 from opsin.core.access import Principal
 from opsin.core.answers.answers import Answers
 from opsin.core.answers.content_digest import content_name, digest_of
-from opsin.core.answers.referring import ReferenceStore, with_references
+from opsin.core.answers.referring import NoReferences, ReferenceStore, with_references
 from opsin.core.answers.stored_info import stored_info
 from opsin.core.engine import Analyzed, Task
 from opsin.core.errors import InvalidInput, TooLarge
@@ -20,6 +20,7 @@ from opsin.core.fetch import Fetcher
 from opsin.core.images import Images, decode_base64
 from opsin.core.imaging import DecodedImage, DecodeOptions, Source
 from opsin.core.recording import Call, Recorder, kept
+from opsin.core.roles import Permission
 
 _DEFAULT_OPTIONS = DecodeOptions()
 
@@ -105,16 +106,20 @@ class Immediate:
         """One outcome a task, in order; a task that fails does not fail the others.
 
         A file stays the caller's, who closes it.  Without `record` it is no call of a client's.
-        Raises InvalidImage, TooLarge, FetchFailed or Overloaded when none of them could be run.
+        Raises InvalidImage, TooLarge, FetchFailed or Overloaded when none of them could be run,
+        Forbidden without the permission to analyze: in the image's dataset, or in the company.
         """
         if len(tasks) > self._max_tasks:
             raise TooLarge(f"At most {self._max_tasks} tasks may be asked at once")
         begun = datetime.now(UTC)
         keep = partial(self._keep, principal, begun) if record else _forget
-        tasks = await with_references(tasks, principal.company_id, self._references)
+        of_company = principal.may(Permission.READ)
+        references = self._references if of_company else NoReferences()
+        tasks = await with_references(tasks, principal.company_id, references)
         if source.image_id is not None:
             _check_one(source)
             image = await self._images.get(principal, source.image_id)
+            principal.require(Permission.ANALYZE, image.dataset_id)
             analyzed = await self._answers.analyze(
                 partial(self._images.opened, image),
                 tasks,
@@ -127,8 +132,9 @@ class Immediate:
             )
             keep(analyzed, image_id=image.id)
             return analyzed
+        principal.require(Permission.ANALYZE)
         pixels = source.pixels
-        async with self._open(source) as opened:
+        async with self._open(principal, source) as opened:
             analyzed = await self._answers.analyze(
                 opened.picture,
                 tasks,
@@ -184,13 +190,17 @@ class Immediate:
             return known
 
     @asynccontextmanager
-    async def fetched(self, url: str) -> AsyncIterator[PictureSource]:
-        """The file behind a URL, which lasts until the end; raises as `Fetcher.fetch` does."""
+    async def fetched(self, principal: Principal, url: str) -> AsyncIterator[PictureSource]:
+        """The file behind a URL, which lasts until the end; raises as `Fetcher.fetch` does.
+
+        Raises Forbidden before anything is asked for, for who may have nothing analysed.
+        """
+        principal.require(Permission.ANALYZE)
         with await self._fetcher.fetch(url) as fetched:
             yield PictureSource(file=fetched.file, filename=fetched.filename)
 
     @asynccontextmanager
-    async def _open(self, source: PictureSource) -> AsyncIterator[_Opened]:
+    async def _open(self, principal: Principal, source: PictureSource) -> AsyncIterator[_Opened]:
         _check_one(source)
         name = source.filename
         if source.pixels is not None:
@@ -198,7 +208,7 @@ class Immediate:
         elif source.content is not None:
             yield _Opened(source.content, name)
         elif source.url is not None:
-            async with self.fetched(source.url) as fetched:
+            async with self.fetched(principal, source.url) as fetched:
                 assert fetched.file is not None
                 yield _Opened(fetched.file, name or fetched.filename)
         elif source.base64 is not None:

@@ -40,8 +40,11 @@ class KnownKeys(Generic[Caller]):
         known = self._known.get(digest)
         if known is None or self._clock() >= known.until or self.is_revoked(known.key_id):
             return None
-        changed = self._changed.get(known.account_id) if known.account_id is not None else None
-        return None if changed is not None and known.checked_at <= changed else known.caller
+        for identity in (known.account_id, known.key_id):
+            changed = self._changed.get(identity) if identity is not None else None
+            if changed is not None and known.checked_at <= changed:
+                return None
+        return known.caller
 
     def put(
         self,
@@ -60,6 +63,10 @@ class KnownKeys(Generic[Caller]):
     def forget_account(self, account_id: str) -> None:
         """Something has changed about this account: its keys are read anew."""
         self._changed.put(account_id, self._clock(), 1)
+
+    def forget_key(self, key_id: str) -> None:
+        """What this key may do has changed: it is read anew."""
+        self._changed.put(key_id, self._clock(), 1)
 
     def revoke(self, key_id: str) -> None:
         """This key has ended; also a reading that began before will not bring it back."""

@@ -8,11 +8,14 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from opsin.core import audit
 from opsin.core.access import Principal
 from opsin.core.datasets import require_dataset, require_text
 from opsin.core.errors import InvalidInput, NotFound
 from opsin.core.images import require_image
 from opsin.core.records import Dataset, Image, columns_of, to_record
+from opsin.core.roles import Permission
+from opsin.core.scope import within
 from opsin.core.storable import check_json, is_storable_text
 from opsin.storage.curation import dataset_metadata
 from opsin.storage.database import Database
@@ -62,6 +65,7 @@ class Metadata:
         async with self._database.write() as transaction:
             connection = transaction.connection
             dataset = await require_dataset(connection, principal, dataset_id)
+            principal.require(Permission.ADMIN, dataset.id)
             # Two who set the same key must come one after the other.
             hold = select(datasets.c.id).where(datasets.c.id == dataset.id)
             await connection.execute(hold.with_for_update(key_share=True))
@@ -88,6 +92,10 @@ class Metadata:
                         created_at=now,
                     )
                 await connection.execute(statement)
+            audit.note(
+                transaction, principal, "metadata.set", ("dataset", dataset.id),
+                dataset_id=dataset.id, keys=sorted(checked),
+            )  # fmt: skip
             return await _entries(connection, dataset)
 
     async def remove(self, principal: Principal, dataset_id: str, key: str) -> None:
@@ -101,6 +109,7 @@ class Metadata:
         async with self._database.write() as transaction:
             connection = transaction.connection
             dataset = await require_dataset(connection, principal, dataset_id)
+            principal.require(Permission.ADMIN, dataset.id)
             removed = await connection.execute(
                 delete(dataset_metadata).where(
                     dataset_metadata.c.dataset_id == dataset.id,
@@ -109,6 +118,10 @@ class Metadata:
             )
             if removed.rowcount < len(wanted):
                 raise NotFound("Metadata not found")
+            audit.note(
+                transaction, principal, "metadata.remove", ("dataset", dataset.id),
+                dataset_id=dataset.id, keys=sorted(wanted),
+            )  # fmt: skip
         return dataset
 
     async def set_of_image(
@@ -125,9 +138,14 @@ class Metadata:
         check_json(checked, "metadata")
         async with self._database.write() as transaction:
             image = await _held(transaction.connection, principal, image_id)
+            principal.require(Permission.ANNOTATE, image.dataset_id)
             changed = image.metadata | checked
             if len(changed) > MAX_KEYS:
                 raise InvalidInput(f"There may be at most {MAX_KEYS} keys")
+            audit.note(
+                transaction, principal, "metadata.set", ("image", image.id),
+                dataset_id=image.dataset_id, keys=sorted(checked),
+            )  # fmt: skip
             return await _store(transaction.connection, image, changed)
 
     async def remove_of_image(self, principal: Principal, image_id: str, key: str) -> Image:
@@ -139,19 +157,24 @@ class Metadata:
         """Remove these keys of an image, all or none; NotFound when one is not there."""
         async with self._database.write() as transaction:
             image = await _held(transaction.connection, principal, image_id)
+            principal.require(Permission.ANNOTATE, image.dataset_id)
             if not image.metadata.keys() >= set(keys):
                 raise NotFound("Metadata key not found")
             left = {name: value for name, value in image.metadata.items() if name not in keys}
+            audit.note(
+                transaction, principal, "metadata.remove", ("image", image.id),
+                dataset_id=image.dataset_id, keys=sorted(set(keys)),
+            )  # fmt: skip
             return await _store(transaction.connection, image, left)
 
 
 async def read_metadata(
-    connection: AsyncConnection, company_id: str, dataset_ids: Sequence[str]
+    connection: AsyncConnection, principal: Principal, dataset_ids: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    """What is kept with each of a company's datasets, by key, in the order of the keys."""
+    """What is kept with each of the caller's datasets, by key, in the order of the keys."""
     table = dataset_metadata
     statement = select(table.c.dataset_id, table.c.key, table.c.value).where(
-        table.c.dataset_id.in_(dataset_ids), table.c.company_id == company_id
+        table.c.dataset_id.in_(dataset_ids), within(principal, table)
     )
     found: dict[str, dict[str, Any]] = {identity: {} for identity in dataset_ids}
     # Sorted here: a database has an order of letters of its own.

@@ -12,6 +12,7 @@ from opsin.core.capture import captured, image_type
 from opsin.core.datasets import require_dataset
 from opsin.core.errors import InvalidInput, NotFound
 from opsin.core.records import Batch, Image, columns_of, to_record
+from opsin.core.roles import Permission
 from opsin.core.soft_deletion import not_deleted
 from opsin.storage.ids import canonical_id
 from opsin.storage.tables import batches, images, subjects
@@ -41,11 +42,12 @@ async def place(
 
     Its subject and time are its batch's when they are not said, side and light its image type's
     first.  Raises NotFound for a dataset, subject or batch that is not there, or not one in the
-    other; InvalidInput for a side or light that the dataset's image type lacks, and for a second
-    image in a batch of a type that has one.
+    other; Forbidden without the permission to upload there; InvalidInput for a side or light that
+    the dataset's image type lacks, and for a second image in a batch of a type that has one.
     """
     check_moment(new.taken_at, "taken_at")
     dataset = await require_dataset(connection, principal, new.dataset_id, keep=keep)
+    principal.require(Permission.UPLOAD, dataset.id)
     side, light = captured(dataset.image_type, new.side, new.light)
     alone = dataset.image_type is not None and image_type(dataset.image_type).one_per_batch
     batch = None

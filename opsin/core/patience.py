@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 _SECONDS = 150.0
 """For which one read or write waits while the store is down."""
-_LONGEST_PAUSE = 30.0
+_LONGEST_PAUSE = 5.0
 _SHORT_PAUSE = 0.5
 
 

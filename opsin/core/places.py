@@ -9,6 +9,7 @@ from sqlalchemy import Table, select
 from opsin.core.access import Principal
 from opsin.core.errors import NotFound
 from opsin.core.records import Batch, Dataset, Image, Subject, columns_of
+from opsin.core.scope import within
 from opsin.core.soft_deletion import not_deleted
 from opsin.storage.database import Database
 from opsin.storage.ids import canonical_id
@@ -56,7 +57,7 @@ class Places:
             if wanted is None:
                 raise NotFound(f"There is no such {name}")
             if before is None:
-                statement = statement.where(table.c[parent] == principal.company_id)
+                statement = statement.where(within(principal, datasets))
             else:
                 statement = statement.join(table, table.c[parent] == before.c.id)
             statement = statement.where(table.c.id == wanted, *not_deleted(table))

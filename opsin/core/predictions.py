@@ -16,6 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from opsin.core.access import Principal
 from opsin.core.drift import DriftSummary, DriftWindow
+from opsin.core.roles import Permission
+from opsin.core.scope import within
 from opsin.core.storable import storable_text
 from opsin.storage.database import Database, Transaction
 from opsin.storage.event_log import NewEvent
@@ -69,7 +71,7 @@ class Predictions:
     ) -> list[tuple[datetime, dict[str, Any]]]:
         """The newest KEPT records of an API that are not older than `since`, the oldest first."""
         table = predictions
-        mine = (table.c.company_id == principal.company_id, table.c.source == source)
+        mine = (within(principal, table), table.c.source == source)
         newest = (
             select(table.c.id, table.c.created_at, table.c.record)
             .where(*mine)
@@ -83,7 +85,9 @@ class Predictions:
         return [(row.created_at, row.record) for row in reversed(rows)]
 
     async def drift(self, principal: Principal, source: str) -> DriftSummary:
-        """How the last scores of an API lie."""
+        """How the last scores of an API lie; of none, for who does not read the whole company."""
+        if not principal.may(Permission.READ):
+            return DriftWindow().summary()
         async with self._database.read() as connection:
             window = await _window(connection, principal.company_id, source)
         return window.summary()

@@ -6,18 +6,23 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, insert, select, update
 
+from opsin.core import audit
 from opsin.core.access import PRIVATE, Access, Principal, require_token_name
-from opsin.core.errors import Forbidden, InvalidInput, NotFound
+from opsin.core.errors import Forbidden, InvalidInput, LimitReached, NotFound
 from opsin.core.offset_pages import BY_ID
 from opsin.core.pages import Order
 from opsin.core.records import ApiKey, columns_of, from_values, to_record
 from opsin.core.storable import is_storable_text
+from opsin.core.token_ends import ends_with
 from opsin.core.tokens import NewToken
 from opsin.storage.counters import next_number
 from opsin.storage.database import Database
 from opsin.storage.ids import new_id
 from opsin.storage.substring import Substring, column_contains
 from opsin.storage.tables import accounts, api_keys
+
+MOST_TOKENS = 100
+"""Of one account, without those that have expired."""
 
 _LARGEST_NUMBER = 2**31 - 1
 _ORDERS: Mapping[str, ColumnElement[Any]] = {
@@ -46,20 +51,27 @@ class PrivateTokens:
     ) -> tuple[ApiKey, str]:
         """A new token, which ends at `expires_at` if ever, and its text, never shown again.
 
-        Raises InvalidInput for a time that is over, Forbidden for a caller that is not signed in.
+        One that is made with a private token ends no later than that.  Raises InvalidInput for a
+        time that is over, Forbidden for a caller that is not signed in, LimitReached when the
+        account has MOST_TOKENS that are good.
         """
         account_id = _account_of(principal)
         name = require_token_name(name, "A token's name")
         now, token = self._now(), NewToken.make()
-        if expires_at is not None and expires_at <= now:
-            raise InvalidInput("The token would have expired already")
         async with self._database.write() as transaction:
             connection = transaction.connection
+            # The account is locked: two who count at once would count alike.
             home = select(accounts.c.company_id).where(accounts.c.id == account_id)
+            company_id = (await connection.execute(home.with_for_update())).scalar_one()
+            ends = await ends_with(connection, principal.key_id, expires_at, now)
+            good = api_keys.c.expires_at.is_(None) | (api_keys.c.expires_at > now)
+            counted = select(func.count()).select_from(api_keys).where(*_own(principal), good)
+            if (await connection.execute(counted)).scalar_one() >= MOST_TOKENS:
+                raise LimitReached(f"An account has at most {MOST_TOKENS} private tokens")
             values = {
                 "id": new_id(),
                 # Not the one that the caller acts for: it is good for all of them.
-                "company_id": (await connection.execute(home)).scalar_one(),
+                "company_id": company_id,
                 "account_id": account_id,
                 "name": name,
                 "kind": PRIVATE,
@@ -67,9 +79,17 @@ class PrivateTokens:
                 "prefix": token.prefix,
                 "secret_sha256": token.secret_sha256,
                 "created_at": now,
-                "expires_at": expires_at,
+                "expires_at": ends,
             }
             await connection.execute(insert(api_keys).values(values))
+            audit.note(
+                transaction,
+                principal,
+                "private_token.create",
+                ("private_token", str(values["id"])),
+                name=name,
+                number=values["number"],
+            )
         return from_values(ApiKey, values), token.text
 
     async def listed(
@@ -114,8 +134,15 @@ class PrivateTokens:
         )
         async with self._database.write() as transaction:
             key_id = (await transaction.connection.execute(statement)).scalar()
-        if key_id is None:
-            raise NotFound("Token not found")
+            if key_id is None:
+                raise NotFound("Token not found")
+            audit.note(
+                transaction,
+                principal,
+                "private_token.delete",
+                ("private_token", key_id),
+                number=number,
+            )
         self._access.ended(key_id)
 
 

@@ -1,23 +1,29 @@
-"""Which companies an account reaches: its own, those it is a member of, those linked to these."""
+"""Which companies an account reaches, and what it may do there.
+
+Its own, those that it is a member of, and those that are linked to these.
+"""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
-from sqlalchemy import select, union
+from sqlalchemy import Select, Table, cast, literal, null, select, union, union_all
 
 from opsin.core.engine.bounded_cache import BoundedCache
 from opsin.core.known_keys import Together
+from opsin.core.roles import Permission, Rights, permissions_of, rights_of
 from opsin.storage.applications import company_links
 from opsin.storage.curation import memberships
 from opsin.storage.database import Database
-from opsin.storage.tables import accounts, companies
+from opsin.storage.tables import Id, accounts, companies, dataset_roles
 
 KNOWN_SECONDS = 1.0
 """For so long what another process has ended may still be taken for true."""
 
 _MOST_KNOWN = 10_000
+_OWN, _LINK, _DATASET = "own", "link", "dataset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,8 @@ class Reached:
     """The account's own, and those it is a member of."""
     all: Mapping[str, str]
     """Those and the ones that are linked to them; a link leads one way, and no further."""
+    rights: Mapping[str, Rights]
+    """What the account may do in each of them."""
 
 
 class Reach:
@@ -56,25 +64,73 @@ class Reach:
 
     async def _read(self, account_id: str) -> Reached:
         begun, changes = self._clock(), self._changes
-        own = union(
-            select(accounts.c.company_id).where(accounts.c.id == account_id),
-            select(memberships.c.company_id).where(memberships.c.account_id == account_id),
-        ).subquery()
-        ids = select(own.c.company_id)
-        linked = select(company_links.c.linked_company_id).where(
-            company_links.c.company_id.in_(ids)
-        )
-        statement = (
-            select(companies.c.id, companies.c.name, companies.c.id.in_(ids).label("is_own"))
-            .where(companies.c.id.in_(ids) | companies.c.id.in_(linked))
-            .order_by(companies.c.name, companies.c.id)
-        )
         async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).all()
-        found = Reached(
-            MappingProxyType({row.id: row.name for row in rows if row.is_own}),
-            MappingProxyType({row.id: row.name for row in rows}),
-        )
+            rows = (await connection.execute(_roles(account_id))).all()
+        found = _reached(rows)
         if changes == self._changes:
             self._known.put(account_id, (begun, found), 1)
         return found
+
+
+def _roles(account_id: str) -> Select[Any]:
+    """Every role of an account: (kind, company_id, through, dataset_id, role, name of company)."""
+    nothing = cast(null(), Id)
+    is_own = accounts.c.id == account_id
+    is_member = memberships.c.account_id == account_id
+    own = union(
+        select(accounts.c.company_id).where(is_own),
+        select(memberships.c.company_id).where(is_member),
+    ).subquery()
+
+    def told(kind: str, table: Table, company: Any, through: Any, dataset: Any) -> Select[Any]:
+        return select(
+            literal(kind).label("kind"),
+            company.label("company_id"),
+            through.label("through"),
+            dataset.label("dataset_id"),
+            table.c.role.label("role"),
+        )
+
+    links, ids = company_links.c, select(own.c.company_id)
+    roles = union_all(
+        told(_OWN, accounts, accounts.c.company_id, nothing, nothing).where(is_own),
+        told(_OWN, memberships, memberships.c.company_id, nothing, nothing).where(is_member),
+        told(_LINK, company_links, links.linked_company_id, links.company_id, nothing).where(
+            links.company_id.in_(ids)
+        ),
+        told(
+            _DATASET, dataset_roles, dataset_roles.c.company_id, nothing, dataset_roles.c.dataset_id
+        ).where(dataset_roles.c.account_id == account_id),
+    ).subquery()
+    return (
+        select(roles, companies.c.name)
+        .join(companies, companies.c.id == roles.c.company_id)
+        .order_by(companies.c.name, companies.c.id)
+    )
+
+
+def _reached(rows: Sequence[Any]) -> Reached:
+    own = {row.company_id: row.name for row in rows if row.kind == _OWN}
+    companies_of_all = {row.company_id: row.name for row in rows if row.kind != _DATASET}
+    given: dict[str, frozenset[Permission]] = dict.fromkeys(companies_of_all, frozenset())
+    for row in rows:
+        if row.kind == _OWN:
+            given[row.company_id] |= permissions_of(row.role)
+    as_members = dict(given)
+    for row in rows:
+        if row.kind == _LINK:  # never more than in the company that the link leads from
+            given[row.company_id] |= permissions_of(row.role) & as_members[row.through]
+    rights = {
+        company_id: rights_of(
+            permissions,
+            [
+                (row.dataset_id, row.role)
+                for row in rows
+                if row.kind == _DATASET and row.company_id == company_id and company_id in own
+            ],
+        )
+        for company_id, permissions in given.items()
+    }
+    return Reached(
+        MappingProxyType(own), MappingProxyType(companies_of_all), MappingProxyType(rights)
+    )

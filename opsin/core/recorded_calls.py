@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
+from opsin.core import audit
 from opsin.core.access import Principal
 from opsin.core.analyses import task_columns
 from opsin.core.analysis_events import status_event
@@ -79,6 +80,7 @@ class RecordedCalls:
             for call, picture in zip(calls, pictures, strict=True):
                 image = await self._place(transaction, call, picture)
                 if image is not None:
+                    _note(transaction, call, *image)
                     placed.append(await asyncio.to_thread(_ended, call, *image))
             await self._insert(transaction, placed)
         return len(placed)
@@ -156,6 +158,14 @@ class RecordedCalls:
         await self._artifacts.name(transaction, files)
         for ending in endings:
             transaction.emit(status_event(ending.analysis, ending.status))
+
+
+def _note(transaction: Transaction, call: Call, dataset_id: str, image_id: str) -> None:
+    operations = sorted({outcome.task.operation.name for outcome in call.analyzed.outcomes})
+    audit.note(
+        transaction, call.principal, "analysis.record", ("image", image_id),
+        dataset_id=dataset_id, api=call.api, operations=operations,
+    )  # fmt: skip
 
 
 def _file_of(call: Call) -> tuple[bytes, str, ImageInfo]:

@@ -30,6 +30,8 @@ class ApiKey:
     kind: str = "key"
     number: int | None = None
     expires_at: datetime | None = None
+    role: str | None = None
+    """What it may do in the whole company; None: only what it may do in single datasets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,10 @@ class Analysis:
     """Whether what was computed before may be its result."""
     requested_by: str | None = None
     run_id: str | None = None
+    traceparent: str | None = None
+    """Where in a trace it was asked."""
+    suspicion: int = 0
+    """How many workers were lost that had it in hand."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "status", AnalysisStatus(self.status))

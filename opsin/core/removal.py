@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, Table, Update, and_, delete, select, update
 
+from opsin.core import audit
 from opsin.core.access import Principal
 from opsin.core.blob_sweep import BlobSweep
 from opsin.core.errors import NotFound, OpsinError
@@ -20,6 +21,8 @@ from opsin.core.removed_rows import (
     remove_told,
     subject_deleted,
 )
+from opsin.core.roles import Permission
+from opsin.core.scope import within
 from opsin.core.soft_deletion import not_deleted
 from opsin.storage.database import Database, Transaction
 from opsin.storage.event_log import NewEvent
@@ -79,7 +82,7 @@ class Removal:
         async with self._database.write() as transaction:
             statement = _hidden(datasets, self._clock()).where(
                 datasets.c.id == canonical_id(dataset_id),
-                datasets.c.company_id == principal.company_id,
+                within(principal, datasets),
                 *not_deleted(datasets),
             )
             # FOR UPDATE, not what an update takes: whoever is adding to it is waited for.
@@ -89,6 +92,11 @@ class Removal:
             if row is None:
                 raise NotFound("Dataset not found")
             dataset = to_record(Dataset, row)
+            principal.require(Permission.ADMIN, dataset.id)
+            audit.note(
+                transaction, principal, "dataset.delete", ("dataset", dataset.id),
+                dataset_id=dataset.id, name=dataset.name,
+            )  # fmt: skip
             transaction.emit(
                 NewEvent(
                     "dataset.deleted",
@@ -112,7 +120,7 @@ class Removal:
                 .where(
                     subjects.c.id.in_(wanted - {None}),
                     subjects.c.dataset_id == canonical_id(dataset_id),
-                    subjects.c.company_id == principal.company_id,
+                    within(principal, subjects),
                     *not_deleted(subjects),
                 )
                 .returning(*columns_of(subjects, Subject))
@@ -121,8 +129,14 @@ class Removal:
             found = sorted((to_record(Subject, row) for row in rows), key=lambda one: one.id)
             if len(found) < len(wanted):
                 raise NotFound("Subject not found")
+            principal.require(Permission.ADMIN, canonical_id(dataset_id))
             for subject in found:
                 transaction.emit(subject_deleted(subject))
+            names = [subject.id for subject in found]
+            audit.note_many(
+                transaction, principal, "subject.delete", "subject", names,
+                dataset_id=canonical_id(dataset_id),
+            )  # fmt: skip
         await self._with_the_answer(
             [replace(_deleted_subject(subject), actor=principal.name) for subject in found]
         )
@@ -134,18 +148,23 @@ class Removal:
             await _hold(transaction, batches, [canonical_id(batch_id)])
             statement = select(*columns_of(batches, Batch)).where(
                 batches.c.id == canonical_id(batch_id),
-                batches.c.company_id == principal.company_id,
+                within(principal, batches),
             )
             row = (await transaction.connection.execute(statement)).first()
             if row is None:
                 raise NotFound("Batch not found")
             batch = to_record(Batch, row)
+            principal.require(Permission.ADMIN, batch.dataset_id)
             found = select(*columns_of(images, Image)).where(images.c.batch_id == batch.id)
             inside = [to_record(Image, r) for r in await transaction.connection.execute(found)]
             _, digests = await remove_told(
                 transaction, inside, principal.name, "its batch was deleted"
             )
             await remove_batches(transaction, batches.c.id == batch.id)
+            audit.note(
+                transaction, principal, "batch.delete", ("batch", batch.id),
+                dataset_id=batch.dataset_id, images=len(inside),
+            )  # fmt: skip
         await self._files.remove_blobs(digests)
         return batch
 

@@ -1,35 +1,44 @@
 """What the HTTP server has answered since its start, in numbers."""
 
 import time
-from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Final
 
-BOUNDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-"""Of the histogram, in seconds."""
+from opsin.core.histogram import Histogram
+
 _FIRST_ERROR = 400
 
 
 @dataclass(slots=True)
 class RequestCounts:
-    """Requests that were answered, whatever their path; the time is that until an answer begins."""
+    """Requests that were answered; the time is that until an answer begins.
 
-    statuses: Counter[int] = field(default_factory=Counter)
+    A `route` is one of few: the door that answers, and never a path as a caller has sent it.
+    """
+
+    answers: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """By route and status."""
+    durations: dict[str, Histogram] = field(default_factory=dict)
+    """By route."""
     errors: int = 0
     """Answers with a status of 400 or more."""
     total: int = 0
     seconds: float = 0.0
-    durations: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
-    """By the first of BOUNDS that is not below; the last are those that took longer."""
+    running: int = 0
+    """Requests that have not come to their end, streams included."""
+    sockets: Counter[str] = field(default_factory=Counter)
+    """WebSockets that are open, by route."""
     started: float = field(default_factory=time.monotonic)
 
-    def add(self, status: int, seconds: float) -> None:
+    def add(self, route: str, status: int, seconds: float) -> None:
         self.total += 1
         self.errors += status >= _FIRST_ERROR
-        self.statuses[status] += 1
+        self.answers[route, status] += 1
         self.seconds += seconds
-        self.durations[bisect_left(BOUNDS, seconds)] += 1
+        durations = self.durations.get(route)
+        if durations is None:
+            durations = self.durations[route] = Histogram()
+        durations.add(seconds)
 
     def uptime(self) -> float:
         """Seconds since the start."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from sqlalchemy import ColumnElement, and_, delete, select, update
 
 from opsin.core.deletion_log import note
-from opsin.core.file_removal import FileRemoval, Reason
+from opsin.core.file_removal import FileRemoval, Reason, note_removal
 from opsin.core.lifecycle import AnalysisStatus
 from opsin.core.records import Image, columns_of, to_record
 from opsin.core.removed_rows import hold_analyses, hold_images
@@ -73,6 +73,7 @@ async def _remove(
         .where(images.c.id.in_(list(counts)))
         .values(results_deleted_at=now, updated_at=now)
     )
+    note_removal(transaction, reason, [image for image in found if image.id in counts])
     for image in found:
         if image.id not in counts:
             continue

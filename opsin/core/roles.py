@@ -1,6 +1,6 @@
 """What callers may do: permissions, the roles that bundle them, and the rights of one caller."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -58,7 +58,7 @@ class Rights:
 
     company: frozenset[Permission] = _NOTHING
     datasets: Mapping[str, frozenset[Permission]] = field(
-        default_factory=lambda: MappingProxyType({})
+        default_factory=lambda: MappingProxyType({}), hash=False
     )
 
     def allow(self, permission: Permission, dataset_id: str | None = None) -> bool:
@@ -78,6 +78,10 @@ class Rights:
 
     def limited_by(self, other: "Rights") -> "Rights":
         """What both allow, as for the key of an account: never more than the account itself."""
+        if self is ALL_RIGHTS:
+            return other
+        if other is ALL_RIGHTS:
+            return self
         company = self.company & other.company
         named = {*self.datasets, *other.datasets}
         datasets = {one: self._in(one) & other._in(one) for one in named}
@@ -92,3 +96,22 @@ class Rights:
 
 ALL_RIGHTS = Rights(frozenset(Permission))
 """Of the operator, of dev mode's local user, and of every administrator of a company."""
+
+
+def permissions_of(role: str | None) -> frozenset[Permission]:
+    """What a stored role gives; nothing without one, or with one that is not known here."""
+    try:
+        return _NOTHING if role is None else Role(role).permissions
+    except ValueError:
+        return _NOTHING
+
+
+def rights_of(
+    company: frozenset[Permission], dataset_roles: Iterable[tuple[str, str]] = ()
+) -> Rights:
+    """The rights of somebody with these permissions in the company, and roles in datasets by id."""
+    if company == ALL_RIGHTS.company:
+        return ALL_RIGHTS
+    datasets = {dataset_id: permissions_of(role) for dataset_id, role in dataset_roles}
+    more = {one: given for one, given in datasets.items() if given - company}
+    return Rights(company, MappingProxyType(more))

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from opsin.core.access import Principal
 from opsin.core.lifecycle import FINAL, AnalysisStatus
 from opsin.core.records import Analysis, Artifact, StoredAnnotation, columns_of, to_record
+from opsin.core.scope import within
 from opsin.core.soft_deletion import not_deleted
 from opsin.storage.applications import application_runs
 from opsin.storage.database import Database
@@ -76,9 +77,7 @@ class RunResults:
 
     async def of_images(self, principal: Principal, image_ids: Sequence[str]) -> list[RunResult]:
         """All that has ended, newest first."""
-        statement = _ended().where(
-            analyses.c.company_id == principal.company_id, analyses.c.image_id.in_(image_ids)
-        )
+        statement = _ended().where(within(principal, analyses), analyses.c.image_id.in_(image_ids))
         async with self._database.read() as connection:
             return await _read(connection, statement)
 
@@ -168,7 +167,7 @@ class RunResults:
             .join_from(artifacts, analyses, analyses.c.id == artifacts.c.analysis_id)
             .join(application_runs, application_runs.c.id == analyses.c.run_id)
             .where(
-                artifacts.c.company_id == principal.company_id,
+                within(principal, artifacts),
                 analyses.c.image_id == image_id,
                 analyses.c.status == AnalysisStatus.COMPLETED.value,
                 artifacts.c.sha256.is_not(None),
@@ -210,7 +209,7 @@ def _images(
     """The next images, newest first, of which `last` was the last one before."""
     taken_at: ColumnElement[datetime] = images.c.taken_at
     statement = select(images.c.id, taken_at).where(
-        images.c.company_id == principal.company_id,
+        within(principal, images),
         images.c.subject_id == subject_id,
         *not_deleted(images),
     )

@@ -7,15 +7,17 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from opsin.core import audit
 from opsin.core.access import SESSION, Access, Principal
 from opsin.core.accounts import Account, clean_email, end_sessions
+from opsin.core.actors import NO_COMPANY, stranger
 from opsin.core.errors import InvalidInput, Throttled, Unauthenticated
 from opsin.core.passwords import Passwords
 from opsin.core.rate_limits import RateLimit, RateLimits
 from opsin.core.records import columns_of, to_record
 from opsin.core.storable import storable_text
 from opsin.core.tokens import NewToken, digest_of, new_refresh_token
-from opsin.storage.database import Database
+from opsin.storage.database import Database, Transaction
 from opsin.storage.ids import new_id
 from opsin.storage.tables import accounts, api_keys
 
@@ -72,9 +74,9 @@ class Sessions:
         after too many attempts, whatever came of them.
         """
         await self._count(email, address)
-        statement = select(accounts.c.id, accounts.c.password_hash).where(
-            accounts.c.email == (clean_email(email) or "")
-        )
+        known = clean_email(email) or ""
+        columns = (accounts.c.id, accounts.c.company_id, accounts.c.password_hash)
+        statement = select(*columns).where(accounts.c.email == known)
         for _ in range(3):
             async with self._database.read() as connection:
                 row = (await connection.execute(statement)).first()
@@ -92,7 +94,13 @@ class Sessions:
                 if renews:
                     newer = update(accounts).where(accounts.c.id == account.id)
                     await connection.execute(newer.values(password_hash=checked.new_hash))
-                return await self._begin(connection, account, new_id())
+                return await self._begin(transaction, account, new_id(), "begin", address)
+        # Whoever is unknown is noted as well: neither what is written nor its time tells of it.
+        async with self._database.write() as transaction:
+            audit.note(
+                transaction, stranger(row.company_id if row else NO_COMPANY, known or "nobody"),
+                "session.refuse", ("account", row.id) if row else None, address=address,
+            )  # fmt: skip
         raise Unauthenticated(_REFUSED)
 
     async def refresh(self, refresh_token: str) -> SignedIn:
@@ -124,7 +132,7 @@ class Sessions:
             is_first = (await connection.execute(used)).rowcount == 1
             if account is None or not account.is_active or not is_first:
                 raise Unauthenticated(_NOT_RENEWED)
-            return await self._begin(connection, account, row.session_id)
+            return await self._begin(transaction, account, row.session_id, "renew")
 
     async def logout(self, principal: Principal) -> None:
         """End the caller's session with all its tokens; InvalidInput for a caller without one."""
@@ -139,6 +147,7 @@ class Sessions:
             ended = await end_sessions(
                 connection, principal.account_id, self._now(), session_id=session_id
             )
+            audit.note(transaction, principal, "session.end", ("session", session_id))
         for key_id in ended:
             self._access.ended(key_id)
 
@@ -163,12 +172,17 @@ class Sessions:
                 raise Throttled("Too many attempts to sign in; try again later", retry_after=wait)
 
     async def _begin(
-        self, connection: AsyncConnection, account: Account, session_id: str
+        self,
+        transaction: Transaction,
+        account: Account,
+        session_id: str,
+        verb: str,
+        address: str | None = None,
     ) -> SignedIn:
         now, token, refresh_token = self._now(), NewToken.make(), new_refresh_token()
-        expires_at = now + self._lasts
+        expires_at, token_id = now + self._lasts, new_id()
         values = {
-            "id": new_id(),
+            "id": token_id,
             "company_id": account.company_id,
             "account_id": account.id,
             "name": "session",
@@ -181,7 +195,10 @@ class Sessions:
             "expires_at": expires_at,
             "refresh_until": now + self._renewable,
         }
-        await connection.execute(insert(api_keys).values(values))
+        await transaction.connection.execute(insert(api_keys).values(values))
+        by = Principal(account.company_id, account.email, token_id, account.id, came_as=SESSION)
+        told = {} if address is None else {"address": address}
+        audit.note(transaction, by, f"session.{verb}", ("session", session_id), **told)
         return SignedIn(account, token.text, refresh_token, expires_at)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from opsin.core import audit
 from opsin.core.access import Principal
 from opsin.core.blob_sweep import BlobSweep
 from opsin.core.capture import sex as known_sex
@@ -21,6 +22,8 @@ from opsin.core.offset_pages import BY_ID, Slice, read_slice
 from opsin.core.pages import Listing, Order
 from opsin.core.records import Subject, columns_of, from_values, to_record
 from opsin.core.removal import Removal
+from opsin.core.roles import Permission
+from opsin.core.scope import within
 from opsin.core.soft_deletion import not_deleted
 from opsin.core.storable import check_json
 from opsin.storage.database import Database, Transaction
@@ -45,7 +48,7 @@ def visible(principal: Principal) -> Sequence[ColumnElement[bool]]:
     """What limits every read of subjects to the caller's own, in datasets that are there."""
     there = select(1).where(datasets.c.id == subjects.c.dataset_id, *not_deleted(datasets))
     return [
-        subjects.c.company_id == principal.company_id,
+        within(principal, subjects),
         *not_deleted(subjects),
         there.correlate(subjects).exists(),
     ]
@@ -94,6 +97,7 @@ class Subjects:
         async with self._database.write() as transaction:
             connection = transaction.connection
             dataset = await require_dataset(connection, principal, dataset_id, keep=True)
+            principal.require(Permission.UPLOAD, dataset.id)
             values = {
                 "id": new_id(),
                 "company_id": dataset.company_id,
@@ -106,6 +110,8 @@ class Subjects:
             await connection.execute(insert(subjects).values(values))
             made = from_values(Subject, values)
             transaction.emit(subject_event("subject.created", made))
+            subject = ("subject", made.id)
+            audit.note(transaction, principal, "subject.create", subject, dataset_id=dataset.id)
         return made
 
     async def find(
@@ -157,9 +163,14 @@ class Subjects:
             before = await require_subject(
                 transaction.connection, principal, dataset_id, subject_id, hold=True
             )
+            principal.require(Permission.UPLOAD, before.dataset_id)
             changed = [name for name, value in values.items() if getattr(before, name) != value]
             if not changed:
                 return before
+            audit.note(
+                transaction, principal, "subject.update", ("subject", before.id),
+                dataset_id=before.dataset_id, changed=changed,
+            )  # fmt: skip
             return await _change(transaction, before, values, changed)
 
     async def delete(
@@ -177,8 +188,12 @@ class Subjects:
     async def delete_files(self, principal: Principal, dataset_id: str, ids: Sequence[str]) -> int:
         """Remove the files of all their images, hidden ones too; results stay.  How many images."""
         found = await self._all(principal, dataset_id, ids)
+        principal.require(Permission.ADMIN, canonical_id(dataset_id))
         reason = Reason(
-            DeletionAction.DELETE_FILE, principal.name, "the files of its subject were deleted"
+            DeletionAction.DELETE_FILE,
+            principal.name,
+            "the files of its subject were deleted",
+            principal,
         )
         count, after = 0, None
         theirs = (
@@ -211,7 +226,13 @@ class Subjects:
                 subject = await require_subject(
                     transaction.connection, principal, dataset_id, identity, hold=True
                 )
+                principal.require(Permission.ADMIN, subject.dataset_id)
                 cleared.append(await _change(transaction, subject, blank, list(blank)))
+            names = [subject.id for subject in cleared]
+            audit.note_many(
+                transaction, principal, "subject.clear", "subject", names,
+                dataset_id=canonical_id(dataset_id),
+            )  # fmt: skip
         return cleared
 
     async def _all(

@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import insert, select
 
+from opsin.core import audit
 from opsin.core.access import Principal
 from opsin.core.analyses import lock_analysis
 from opsin.core.artifacts import check_artifact_name, check_content_type, storage_path
 from opsin.core.errors import Conflict, Forbidden, Gone, InvalidInput, NotFound, TooLarge
 from opsin.core.expected_files import Upload, at_most, finish_upload, selected_uploads
 from opsin.core.links import Links
+from opsin.core.roles import Permission
 from opsin.core.sent_files import STAGED
 from opsin.storage.blobs import BlobStore, StoredContent
 from opsin.storage.curation import uploads
@@ -74,6 +76,11 @@ class Uploads:
         expires_at = now + self._expiry
         async with self._database.write() as transaction:
             analysis = await lock_analysis(transaction.connection, principal, analysis_id)
+            principal.require(Permission.REPORT, analysis.dataset_id)
+            audit.note(
+                transaction, principal, "artifact.presign", ("analysis", analysis.id),
+                dataset_id=analysis.dataset_id, names=[file.name for file in files],
+            )  # fmt: skip
             if not analysis.external:
                 raise Conflict("Opsin runs this analysis itself and writes its files")
             await _require_files(transaction, analysis.image_id)

@@ -11,6 +11,7 @@ from opsin.core.applications.applications import Applications
 from opsin.core.applications.operation_numbers import OperationNumbers
 from opsin.core.applications.runs import Runs
 from opsin.core.artifacts import Artifacts
+from opsin.core.audit_log import AuditLog
 from opsin.core.availability import Availability
 from opsin.core.batches import Batches
 from opsin.core.classifiers.classifiers import Classifiers
@@ -43,6 +44,7 @@ from opsin.core.rate_limits import RateLimits
 from opsin.core.recording import Recorder
 from opsin.core.reports import Reports
 from opsin.core.retention import Retention
+from opsin.core.role_grants import RoleGrants
 from opsin.core.run_results import RunResults
 from opsin.core.seals import Seals
 from opsin.core.sent_files import SentFiles
@@ -67,6 +69,7 @@ class UseCases:
     answers: Answers
     applications: Applications
     artifacts: Artifacts
+    audit_log: AuditLog
     availability: Availability
     batches: Batches
     classifiers: Classifiers
@@ -102,6 +105,7 @@ class UseCases:
     references: References
     reports: Reports
     retention: Retention
+    role_grants: RoleGrants
     run_results: RunResults
     seals: Seals
     runs: Runs

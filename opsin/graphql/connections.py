@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement
 from opsin.core.conditions import expressions
 from opsin.core.errors import InvalidInput
 from opsin.core.pages import Listing, Order, Page, PageRequest, Wanted, read_page, read_total
+from opsin.core.scope import within
 from opsin.core.soft_deletion import not_deleted
 from opsin.graphql.context import Context
 
@@ -59,7 +60,7 @@ class Source:
 
     def _mine(self) -> list[ColumnElement[bool]]:
         table = self._listing.table
-        mine = table.c.company_id == self._context.principal.company_id
+        mine = within(self._context.principal, table)
         shown = not_deleted(table, self._wanted.deleted)
         return [mine, *shown, *expressions(table, self._wanted.conditions)]
 

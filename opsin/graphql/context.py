@@ -1,7 +1,7 @@
 """What every resolver gets: the use cases, the caller, and the loaders of this request."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any, Self
 
@@ -14,8 +14,11 @@ from starlette.websockets import WebSocket
 
 from opsin.core.access import Access, Principal, presented_key
 from opsin.core.errors import Unauthenticated
+from opsin.core.events import RESYNC
+from opsin.core.scope import sees
 from opsin.core.use_cases import UseCases
 from opsin.graphql.loaders import Loaders
+from opsin.storage.event_log import Event
 
 COMPANY = "x-company-id"
 """The header, or the member of connection_init's payload, with the company to act for."""
@@ -72,8 +75,24 @@ class Context:
         self.__dict__.pop("loaders", None)
 
     async def confirm(self) -> None:
-        """Raises Unauthenticated when the caller's key has been revoked since."""
-        await self.use_cases.access.confirm(self.principal)
+        """From here on the caller is who they are now, with the rights that they have now.
+
+        Raises Unauthenticated when their key has been revoked since.
+        """
+        now = await self.use_cases.access.confirm(self.principal)
+        if now is not self._principal:
+            self._principal = now
+            self.forget()
+
+    def seen(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Those of the events of their company that the caller may hear of."""
+        if self.principal.rights.readable is None:
+            return events
+        return [
+            one
+            for one in events
+            if one.kind == RESYNC or sees(self.principal, one.company_id, one.dataset_id)
+        ]
 
     async def authenticate(self) -> None:
         """Find the caller of a socket from its connection_init payload, or keep the header's."""

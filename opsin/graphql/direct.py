@@ -20,7 +20,7 @@ from strawberry.types.graphql import OperationType
 
 from opsin.core.errors import OpsinError
 from opsin.graphql import forms, http_rules
-from opsin.graphql.context import ContextFactory
+from opsin.graphql.context import Context, ContextFactory
 from opsin.graphql.trusted_documents import TrustedDocuments
 from opsin.graphql.wire import encode_answer
 from opsin.storage.json_text import parse_json
@@ -86,6 +86,12 @@ class DirectDoor:
         if media_type is None:
             await self._ordinary(scope, receive, send)
             return
+        try:
+            context = await self._contexts.of_headers(headers, scope)
+        except OpsinError:
+            # Before the body: of whoever is not let in, nothing is kept in memory.
+            await self._ordinary(scope, receive, send)
+            return
         body = b""
         if scope["method"] == "POST":
             received = await _body(receive)
@@ -93,7 +99,7 @@ class DirectDoor:
                 return  # the client has gone
             body = received
         try:
-            status, answer = await self._answer(scope, headers, body, media_type)
+            status, answer = await self._answer(scope, headers, body, media_type, context)
         except NotUsual:
             await self._ordinary(scope, _Replayed(body, receive), send)
             return
@@ -132,11 +138,15 @@ class DirectDoor:
         return _answered_type(headers.get(b"accept", b""))
 
     async def _answer(
-        self, scope: Scope, headers: Mapping[bytes, bytes], body: bytes, media_type: str
+        self,
+        scope: Scope,
+        headers: Mapping[bytes, bytes],
+        body: bytes,
+        media_type: str,
+        context: Context,
     ) -> tuple[int, list[bytes]]:
         method = scope["method"]
         try:
-            context = await self._contexts.of_headers(headers, scope)
             content_type = headers.get(b"content-type", b"")
             operation = self._operation(_members(method, content_type, body, scope["query_string"]))
             result = await self._schema.execute(

@@ -9,6 +9,7 @@ from strawberry.exceptions import MissingQueryError, StrawberryInputCoercionErro
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 
 from opsin.core.errors import OpsinError, Overloaded, StorageError, Throttled
+from opsin.core.request_context import request_id
 from opsin.core.unexpected import logged
 
 log = logging.getLogger(__name__)
@@ -76,10 +77,13 @@ def _document_code(error: GraphQLError) -> str | None:
 
 def _masked(error: GraphQLError, cause: BaseException) -> GraphQLError:
     reference = logged(cause)
+    extensions = {"code": OpsinError.code, "reference": reference}
+    if (identity := request_id.get()) is not None:
+        extensions["requestId"] = identity
     return _replace(
         error,
         f"Something unexpected failed; the server's log tells more under {reference}",
-        {"code": OpsinError.code, "reference": reference},
+        extensions,
     )
 
 

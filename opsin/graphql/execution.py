@@ -1,8 +1,9 @@
 """How an operation is run: read in SQL, by resolvers, or followed with others."""
 
 import copy
+import re
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from typing import Any
 
 import strawberry
@@ -18,6 +19,7 @@ from strawberry.types.execution import PreExecutionError
 from strawberry.types.field import StrawberryField
 from strawberry.types.graphql import OperationType
 
+from opsin.core import tracing
 from opsin.core.errors import OpsinError
 from opsin.core.plugin_host import PluginHost
 from opsin.graphql.compiler.compiler import Compiler
@@ -30,6 +32,7 @@ from opsin.graphql.row_limit import RowLimit
 from opsin.graphql.shared_events import SharedEvents
 from opsin.graphql.signing_in import signs_in
 from opsin.graphql.trusted_documents import DocumentGate
+from opsin.graphql.wire import WrittenData
 
 _NOT_SHARED = (
     GraphQLError,
@@ -75,6 +78,41 @@ class OpsinSchema(strawberry.Schema):
         operation_name: str | None = None,
         allowed_operation_types: Iterable[OperationType] | None = None,
         operation_extensions: dict[str, Any] | None = None,
+    ) -> ExecutionResult:
+        if tracing.tracer is None:
+            return await self._execute(
+                query,
+                variable_values,
+                context_value,
+                root_value,
+                operation_name,
+                allowed_operation_types,
+                operation_extensions,
+            )
+        with _span(query, operation_name) as span:
+            result = await self._execute(
+                query,
+                variable_values,
+                context_value,
+                root_value,
+                operation_name,
+                allowed_operation_types,
+                operation_extensions,
+            )
+            span.set("opsin.in_one_statement", isinstance(result.data, WrittenData))
+            if result.errors:
+                span.fail(str((result.errors[0].extensions or {}).get("code", "")))
+            return result
+
+    async def _execute(
+        self,
+        query: str | None,
+        variable_values: dict[str, Any] | None,
+        context_value: Any | None,
+        root_value: Any | None,
+        operation_name: str | None,
+        allowed_operation_types: Iterable[OperationType] | None,
+        operation_extensions: dict[str, Any] | None,
     ) -> ExecutionResult:
         refusal = context_value.refusal if isinstance(context_value, Context) else None
         if refusal is not None and not signs_in(query, operation_name):
@@ -152,11 +190,15 @@ class OpsinSchema(strawberry.Schema):
             return _all_public(await super().stream(query, *args, **options))
         # Operations on one socket share its context; what one has read, the next must read anew.
         options["context_value"] = context = context.for_one_operation()
+        # A socket stays open after its key's end, and while the rights of its caller change.
+        try:
+            await context.confirm()
+        except OpsinError as error:
+            return _once(_refused(GraphQLError(error.message, original_error=error)))
         shared = await self._shared_stream(query, context, options)
         if shared is not None:
-            return _confirmed(context, shared)
-        ordinary = await super().stream(query, *args, **options)
-        return _confirmed(context, _all_public(ordinary))
+            return shared
+        return _all_public(await super().stream(query, *args, **options))
 
     async def _shared_stream(
         self, query: str | None, context: Context, options: dict[str, Any]
@@ -207,6 +249,15 @@ class OpsinSchema(strawberry.Schema):
         return typed
 
 
+def _span(query: str | None, name: str | None) -> AbstractContextManager[tracing.Span]:
+    """Of one operation: by its name and its kind, where its document begins with that."""
+    kind = re.match(r"\s*(query|mutation|subscription)\b", query or "")
+    attributes: dict[str, tracing.Value] = {"graphql.operation.name": (name or "")[:100]}
+    if kind is not None:
+        attributes["graphql.operation.type"] = kind[1]
+    return tracing.part("graphql operation", attributes)
+
+
 def _public(result: ExecutionResult) -> ExecutionResult:
     if result.errors:
         result.errors = [public_error(error) for error in result.errors]
@@ -225,16 +276,3 @@ async def _all_public(results: Any) -> AsyncGenerator[ExecutionResult, None]:
     async with aclosing(results):
         async for result in results:
             yield _public(result)
-
-
-async def _confirmed(context: Context, results: Any) -> AsyncGenerator[ExecutionResult, None]:
-    """The results, if the caller may still come in: a socket stays open after its key's end."""
-    try:
-        await context.confirm()
-    except OpsinError as error:
-        refusal = GraphQLError(error.message, original_error=error)
-        yield _public(PreExecutionError(data=None, errors=[refusal]))
-        return
-    async with aclosing(results):
-        async for result in results:
-            yield result

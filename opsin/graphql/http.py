@@ -4,6 +4,7 @@ import contextlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, cast
 
 from cross_web import AsyncHTTPRequestAdapter
@@ -30,7 +31,7 @@ from opsin.core.errors import Forbidden, OpsinError, Unauthenticated
 from opsin.graphql import http_rules
 from opsin.graphql.errors import BAD_REQUEST
 from opsin.graphql.event_stream import EventStream
-from opsin.graphql.sockets import SocketHandler
+from opsin.graphql.sockets import OpenSockets, SocketHandler
 from opsin.graphql.trusted_documents import TrustedDocuments
 from opsin.graphql.wire import encode_json
 from opsin.storage.json_text import parse_json
@@ -38,7 +39,11 @@ from opsin.web.graphiql_page import graphiql_response
 
 log = logging.getLogger(__name__)
 
+_INIT_TIMEOUT = timedelta(seconds=10)
 MALFORMED_FORM = "The form does not follow the GraphQL multipart request specification."
+
+ENDS_ITSELF = "opsin.ends_itself"
+"""In the state of a socket's scope: it is closed by us when the server is about to end."""
 
 ContextGetter = Callable[[Request | WebSocket, Response | WebSocket], Awaitable[Any]]
 
@@ -100,10 +105,13 @@ class GraphQLApp(GraphQL[Any, None]):
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL),
             multipart_uploads_enabled=True,
             allowed_origins=allowed_origins,
+            # Until then anybody has a socket.
+            connection_init_wait_timeout=_INIT_TIMEOUT,
         )
         self._context_getter = context_getter
         self._on_connect = on_connect
         self.trusted = trusted or TrustedDocuments()
+        self.sockets = OpenSockets()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -117,6 +125,7 @@ class GraphQLApp(GraphQL[Any, None]):
             await request.close()  # lets go of an upload's temporary files
 
     async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})[ENDS_ITSELF] = True
         try:
             await super().__call__(scope, receive, send)
         except OpsinError as error:

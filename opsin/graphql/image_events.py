@@ -72,8 +72,9 @@ class ImageSubscription:
         async for events in context.use_cases.events.follow(wanted, after=after):
             await patiently(context.confirm)
             context.forget()
-            found = await patiently(partial(_images, context, events))
-            for event, image in zip(events, found, strict=True):
+            seen = context.seen(events)
+            found = await patiently(partial(_images, context, seen))
+            for event, image in zip(seen, found, strict=True):
                 context.forget()
                 yield ImageEvent.of(event, image)
 

@@ -13,6 +13,7 @@ from opsin.core.conditions import expressions
 from opsin.core.metadata import read_metadata
 from opsin.core.pages import Listing, Page, PageRequest, Wanted, read_pages, read_totals
 from opsin.core.records import columns_of, to_record
+from opsin.core.scope import within
 from opsin.core.similarity.embeddings import read_vectors
 from opsin.core.soft_deletion import not_deleted
 from opsin.storage.database import Database
@@ -82,7 +83,7 @@ class Loaders:
 
         async def load(ids: list[str]) -> list[tuple[float, ...] | None]:
             async with self._database.read() as connection:
-                found = await read_vectors(connection, self._principal.company_id, ids)
+                found = await read_vectors(connection, self._principal, ids)
             return [found.get(identity) for identity in ids]
 
         vector: tuple[float, ...] | None = await self._load("vector", load, analysis_id)
@@ -93,7 +94,7 @@ class Loaders:
 
         async def load(ids: list[str]) -> list[dict[str, Any]]:
             async with self._database.read() as connection:
-                found = await read_metadata(connection, self._principal.company_id, ids)
+                found = await read_metadata(connection, self._principal, ids)
             return [found[identity] for identity in ids]
 
         metadata: dict[str, Any] = await self._load("metadata", load, dataset_id)
@@ -104,7 +105,7 @@ class Loaders:
 
         async def load(ids: list[str]) -> list[dict[str, int]]:
             async with self._database.read() as connection:
-                counts = await read_label_counts(connection, self._principal.company_id, ids)
+                counts = await read_label_counts(connection, self._principal, ids)
             return [counts[identity] for identity in ids]
 
         counts: dict[str, int] = await self._load("labels", load, collection_id)
@@ -113,8 +114,8 @@ class Loaders:
     def _mine(
         self, listing: Listing[Any], conditions: Sequence[ColumnElement[bool]]
     ) -> list[ColumnElement[bool]]:
-        # Tenancy is part of every statement made here, whatever the parent.
-        return [listing.table.c.company_id == self._principal.company_id, *conditions]
+        # Whose rows they are is part of every statement made here, whatever the parent.
+        return [within(self._principal, listing.table), *conditions]
 
     async def _load(self, key: Hashable, load: Callable[[list[str]], Any], identity: str) -> Any:
         # graphql-core cancels the fields beside one that fails; others may wait for the same row.

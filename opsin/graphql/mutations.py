@@ -17,11 +17,12 @@ from opsin.core.contract import Annotation as NewAnnotation
 from opsin.core.errors import InvalidInput
 from opsin.core.images import NewImage
 from opsin.core.lifecycle import AnalysisStatus
+from opsin.core.roles import Role
 from opsin.graphql.analyses import Analysis
 from opsin.graphql.context import Info
 from opsin.graphql.given import json_object, plain_text
 from opsin.graphql.images import Image
-from opsin.graphql.queries import ApiKey
+from opsin.graphql.roles import ApiKey
 from opsin.graphql.uploads import PresignArtifactsInput, PresignedArtifact, presign_artifacts
 
 _SIDE = "The name of a side; by default the first of the dataset's image type."
@@ -220,9 +221,25 @@ class Mutation:
         changed = await info.context.use_cases.analyses.retry(info.context.principal, id)
         return Analysis.of(changed)
 
-    @strawberry.mutation
-    async def create_api_key(self, info: Info, name: str) -> CreateApiKeyPayload:
-        record, key = await info.context.use_cases.access.create_key(info.context.principal, name)
+    @strawberry.mutation(
+        description="A key of the company, for administrators: with this role in all of it, or in "
+        "the datasets that are named. It never does more than the account that made it."
+    )
+    async def create_api_key(
+        self,
+        info: Info,
+        name: str,
+        role: Role = Role.ADMIN,
+        dataset_ids: list[strawberry.ID] | None = None,
+        expires_at: datetime | None = None,
+    ) -> CreateApiKeyPayload:
+        record, key = await info.context.use_cases.access.create_key(
+            info.context.principal,
+            name,
+            role=role,
+            dataset_ids=dataset_ids or (),
+            expires_at=expires_at,
+        )
         return CreateApiKeyPayload(api_key=ApiKey.of(record), key=key)
 
     @strawberry.mutation(description="End a key at once.")

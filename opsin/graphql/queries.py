@@ -1,6 +1,5 @@
 """The roots of every read."""
 
-from datetime import datetime
 from typing import Any
 
 import strawberry
@@ -15,6 +14,8 @@ from opsin.core.applications.records import RUNS
 from opsin.core.collections import collections as core_collections
 from opsin.core.collections.collections import plain_key
 from opsin.core.pages import Listing
+from opsin.core.roles import Permission
+from opsin.core.scope import within
 from opsin.core.soft_deletion import DeletedRows, is_shown
 from opsin.graphql import (
     analyses,
@@ -49,8 +50,9 @@ from opsin.graphql.image_filter import (
     wanted_images,
 )
 from opsin.graphql.images import Image
-from opsin.graphql.nodes import Node, Shown
+from opsin.graphql.nodes import Node
 from opsin.graphql.operations import Operation, Plugin, list_plugins
+from opsin.graphql.roles import ApiKey, permissions_of
 from opsin.graphql.runs import Run, RunFilterInput, wanted_runs
 from opsin.graphql.scalars import Cursor
 from opsin.graphql.subjects import BATCHES, SUBJECTS, Batch, Subject
@@ -70,16 +72,6 @@ _NODES: dict[str, tuple[Listing[Any], Any]] = {
     "Classifier": (core_collections.CLASSIFIERS, Classifier),
     **curation.NODES,
 }
-
-
-@strawberry.type(description="An API key, without its secret.")
-class ApiKey(Shown):
-    id: strawberry.ID
-    name: str
-    prefix: str = strawberry.field(description="How the key begins, after `opsin_`.")
-    created_at: datetime
-    last_used_at: datetime | None = strawberry.field(description="To the minute.")
-    revoked_at: datetime | None
 
 
 @strawberry.type(description="The caller.")
@@ -107,10 +99,22 @@ class Viewer:
     async def private_tokens(self, info: Info) -> list[PrivateToken]:
         return await private_tokens(info.context)
 
-    @strawberry.field(description="The company's keys, newest first.")
+    @strawberry.field(
+        description="The company's keys, newest first; none for who does not read all of it."
+    )
     async def api_keys(self, info: Info) -> list[ApiKey]:
-        keys = await info.context.use_cases.access.keys(info.context.principal)
-        return [ApiKey.of(key) for key in keys]
+        use_cases, principal = info.context.use_cases, info.context.principal
+        datasets = await use_cases.role_grants.of_keys(principal)
+        keys = await use_cases.access.keys(principal)
+        return [ApiKey.with_datasets(key, datasets.get(key.id, ())) for key in keys]
+
+    @strawberry.field(
+        description="What the caller may do: in the whole company, or in the dataset that is named."
+    )
+    async def permissions(
+        self, info: Info, dataset_id: strawberry.ID | None = None
+    ) -> list[Permission]:
+        return await permissions_of(info, dataset_id)
 
 
 @strawberry.type
@@ -132,8 +136,7 @@ class Query:
         "with it as `after`, and nothing that happens meanwhile is missed."
     )
     async def event_cursor(self, info: Info) -> Cursor:
-        company_id = info.context.principal.company_id
-        return Cursor(await info.context.use_cases.events.position(company_id))
+        return Cursor(await info.context.use_cases.events.position_for(info.context.principal))
 
     @strawberry.field(description="Whatever has this id; null when the caller has nothing such.")
     async def node(self, info: Info, id: strawberry.ID) -> Node | None:
@@ -240,10 +243,10 @@ async def _find(
 
 async def _kind_of(info: Info, identity: str) -> str | None:
     """Which of the caller's tables holds the id: ids are unique over all of them."""
-    company_id = info.context.principal.company_id
+    principal = info.context.principal
     lookups = [
         select(literal(name)).where(
-            listing.table.c.id == identity, listing.table.c.company_id == company_id
+            listing.table.c.id == identity, within(principal, listing.table)
         )
         for name, (listing, _) in _NODES.items()
     ]

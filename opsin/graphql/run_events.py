@@ -87,7 +87,7 @@ class RunSubscription:
         async for events in context.use_cases.events.follow(wanted, after=after):
             await patiently(context.confirm)
             context.forget()
-            for told in await patiently(partial(_told, context, events)):
+            for told in await patiently(partial(_told, context, context.seen(events))):
                 context.forget()
                 yield told
 

@@ -13,6 +13,7 @@ from opsin.graphql import (
     annotations,
     application_changes,
     applications,
+    audit,
     capture,
     collection_changes,
     collections,
@@ -43,6 +44,7 @@ from opsin.graphql.annotation_variables import AnnotationVariables
 from opsin.graphql.annotations import Annotation, Artifact
 from opsin.graphql.application_changes import ApplicationMutation
 from opsin.graphql.applications import ApplicationQuery
+from opsin.graphql.audit import AuditQuery
 from opsin.graphql.capture import CaptureQuery
 from opsin.graphql.collection_changes import CollectionMutation
 from opsin.graphql.collections import CollectionQuery
@@ -59,6 +61,7 @@ from opsin.graphql.limits import DocumentLimits, Limits, OperationChoice, Operat
 from opsin.graphql.mutations import Mutation
 from opsin.graphql.queries import Query
 from opsin.graphql.results import RESULT_UNION, result_type_names
+from opsin.graphql.roles import RoleMutation, RoleQuery
 from opsin.graphql.row_limit import RowLimit
 from opsin.graphql.scalars import NAMES, configuration
 from opsin.graphql.similar import SimilarQuery
@@ -74,6 +77,7 @@ _MODULES = (
     annotations,
     application_changes,
     applications,
+    audit,
     capture,
     collection_changes,
     collections,
@@ -97,8 +101,10 @@ _MODULES = (
 _QUERIES = (
     Query,
     ApplicationQuery,
+    AuditQuery,
     CaptureQuery,
     CollectionQuery,
+    RoleQuery,
     SimilarQuery,
     WebhookQuery,
 )
@@ -142,6 +148,7 @@ def build_schema(
         CollectionMutation,
         CurationMutation,
         DatasetMutation,
+        RoleMutation,
         WebhookMutation,
     )
     mutation = merge_types("Mutation", mutations_of)

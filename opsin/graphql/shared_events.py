@@ -1,7 +1,14 @@
 """Subscriptions to analysis events: each event is answered once for all who ask the same of it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Hashable,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -174,21 +181,34 @@ class SharedEvents:
                 for name in sorted(_shaping_variables(document, executor.operation))
                 if name in variables
             }
-            key = (text, operation_name, orjson.dumps(shaping), _rights(context, text))
+            key = (text, operation_name, orjson.dumps(shaping))
         except (GraphQLError, TypeError):  # the ordinary way tells the caller
             return None
-        selection = self._selections.get(key)
-        if selection is None:
-            every = [one.node for details in groups.values() for one in details]
-            reader = self._reader(document, every, executor.variable_values)
-            selection = Selection(
-                self._schema, document, operation_name, variables, context, reader
+        every = [one.node for details in groups.values() for one in details]
+
+        def select() -> Selection:
+            return self._selection(
+                (*key, _rights(context, text)),
+                lambda: Selection(
+                    self._schema,
+                    document,
+                    operation_name,
+                    variables,
+                    context,
+                    self._reader(document, every, executor.variable_values),
+                ),
             )
-            self._selections[key] = selection
+
         wanted = wanted_events(
             context, given.get("datasetId"), given.get("imageId"), given.get("analysisId")
         )
-        return _follow(context, selection, wanted, given.get("after"))
+        return _follow(context, select, wanted, given.get("after"))
+
+    def _selection(self, key: Hashable, make: Callable[[], Selection]) -> Selection:
+        found = self._selections.get(key)
+        if found is None:
+            found = self._selections[key] = make()
+        return found
 
     def _reader(
         self, document: DocumentNode, nodes: Sequence[FieldNode], variables: VariableValues
@@ -202,15 +222,19 @@ class SharedEvents:
 
 
 async def _follow(
-    context: Context, selection: Selection, wanted: EventFilter, after: int | None
+    context: Context, select: Callable[[], Selection], wanted: EventFilter, after: int | None
 ) -> AsyncGenerator[ExecutionResult, None]:
     try:
+        selection, rights = select(), context.principal.rights
         groups = context.use_cases.events.follow(wanted, after=after)
         async with aclosing(_in_parts(groups)) as parts:
             async for events in parts:
                 # After the event: a key that was revoked before it sees it no more.
                 await patiently(context.confirm)
-                for result in await patiently(partial(selection.answers, events)):
+                if context.principal.rights != rights:  # others see the same from now on
+                    selection, rights = select(), context.principal.rights
+                seen = context.seen(events)
+                for result in await patiently(partial(selection.answers, seen)):
                     yield result
     except Exception as error:
         told = GraphQLError(str(error), original_error=error)
@@ -246,7 +270,9 @@ def _key(event: Event) -> tuple[int, str]:
 def _rights(context: Context, document: str) -> tuple[object, ...]:
     """Callers who are equal in this see the same of an event of their company."""
     person = context.principal.identity if PERSONAL_FIELD in document else None
-    return context.principal.company_id, context.base_url, context.max_page, person
+    principal = context.principal
+    readable = principal.rights.readable
+    return principal.company_id, readable, context.base_url, context.max_page, person
 
 
 def _shaping_variables(

@@ -1,5 +1,6 @@
 """The graphql-transport-ws protocol, in which one operation's mistake is no other's end."""
 
+import asyncio
 from collections.abc import Mapping
 from types import UnionType
 from typing import Any, Protocol, cast
@@ -18,6 +19,8 @@ from opsin.graphql.trusted_documents import TrustedDocuments
 
 MOST_OPERATIONS = 100
 """At once on one socket."""
+SERVICE_RESTART = 1012
+"""The close code by which clients know that they shall come back."""
 
 _TYPES: dict[str, dict[str, type | UnionType]] = {
     "connection_init": {"payload": dict | None},
@@ -50,6 +53,35 @@ class TrustingView(Protocol):
     """What a socket asks of the view beside what Strawberry wants of it."""
 
     trusted: TrustedDocuments
+    sockets: "OpenSockets"
+
+
+class OpenSockets:
+    """The sockets of a server, which are ended in order when the server is about to end."""
+
+    def __init__(self) -> None:
+        self._handlers: set[SocketHandler] = set()
+        self._ending: set[asyncio.Task[None]] = set()
+        self._is_ending = False
+
+    def end(self) -> None:
+        """Let what is under way be answered, then tell each client to come back soon."""
+        self._is_ending = True
+        for handler in self._handlers:
+            self._end(handler)
+
+    def add(self, handler: "SocketHandler") -> None:
+        self._handlers.add(handler)
+        if self._is_ending:
+            self._end(handler)
+
+    def discard(self, handler: "SocketHandler") -> None:
+        self._handlers.discard(handler)
+
+    def _end(self, handler: "SocketHandler") -> None:
+        task = asyncio.create_task(handler.end())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
 
 def _too_many() -> GraphQLError:
@@ -62,6 +94,27 @@ def _too_many() -> GraphQLError:
 class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
     """One socket; an error of one operation leaves the others running."""
 
+    _is_ending = False
+
+    async def handle(self) -> None:
+        sockets = cast(TrustingView, self.view).sockets
+        sockets.add(self)
+        try:
+            await super().handle()
+        finally:
+            sockets.discard(self)
+
+    async def end(self) -> None:
+        """Close it once what was asked is answered; whoever follows has been let go of before.
+
+        What the client asks from now on is left to its next socket, as the code makes it do.
+        """
+        self._is_ending = True
+        running = [one.task for one in self.operations.values() if one.task is not None]
+        if running:
+            await asyncio.wait(running)
+        await self.websocket.close(SERVICE_RESTART, "The server restarts")
+
     async def handle_message(self, message: Message) -> None:
         if _is_well_formed(message):
             await super().handle_message(message)
@@ -71,6 +124,8 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
         if not self.connection_acknowledged:
             await super().handle_subscribe(message)  # which closes the socket
+            return
+        if self._is_ending:
             return
         if len(self.operations) >= MOST_OPERATIONS:
             await self._refuse(message["id"], _too_many())

@@ -95,7 +95,7 @@ class Subscription(ImageSubscription, RunSubscription):
         wanted = wanted_events(context, dataset_id, image_id, analysis_id)
         async for events in context.use_cases.events.follow(wanted, after=after):
             await patiently(context.confirm)
-            for event in await with_analyses(context, events):
+            for event in await with_analyses(context, context.seen(events)):
                 context.forget()
                 yield event
 

@@ -15,6 +15,9 @@ class ServerSettings(BaseModel):
     database_url: str | None = Field(
         None, description="`sqlite:///path` or `postgresql://...`; default: SQLite in the data dir"
     )
+    database_pool: int = Field(
+        16, ge=1, le=200, description="connections to PostgreSQL of each kind that a process keeps"
+    )
     blob_url: str | None = Field(
         None, description="`file:///path`, `s3://bucket/prefix` or `memory://`; default: data dir"
     )
@@ -56,6 +59,21 @@ class ServerSettings(BaseModel):
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    workers: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="server processes, and one for queued work; default: all in one process",
+    )
+    drain_seconds: float = Field(
+        20, ge=0, description="at SIGTERM: how long answers that are under way may still take"
+    )
+    keep_alive_seconds: float = Field(
+        5, gt=0, description="how long a connection may be idle; more than a proxy's own, if any"
+    )
+    body_seconds: float = Field(
+        30, gt=0, description="for a request to arrive; a body that goes on coming gets more"
+    )
     public_url: str | None = Field(
         None, description="address clients use, for links; default: that of each request"
     )
@@ -84,11 +102,20 @@ class ServerSettings(BaseModel):
     max_attempts: int = Field(
         3, ge=1, description="times an analysis is begun before it is FAILED for good"
     )
+    stuck_seconds: float = Field(
+        900,
+        ge=0,
+        description="a worker of which nothing comes further for this long ends itself; 0: never",
+    )
     poll_seconds: float = Field(
         0.25, gt=0, description="how often another process's changes are looked for"
     )
 
-    engine: Literal["local"] = Field("local", description="where operations run")
+    engine: str = Field(
+        "local",
+        pattern=r"^(local|ray|ray://[^\s/]+)$",
+        description="where operations run: `local`, `ray` (the cluster here) or `ray://host:10001`",
+    )
     device: str = Field("auto", description="`auto`, `cpu`, `cuda` or `cuda:N`")
     queue_limit: int = Field(4096, ge=1, description="items waiting in the engine before 503")
     cpu_threads: int | None = Field(None, ge=1, description="decoding threads; default: all cores")
@@ -122,6 +149,27 @@ class ServerSettings(BaseModel):
     trace_plugins: bool = Field(False, description="log every hook call and what it gave")
     plugin_options: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description='JSON, by plugin: `{"bbox": {...}}`'
+    )
+
+    ray_namespace: str = Field(
+        "opsin", min_length=1, description="whose processes of a Ray cluster are shared"
+    )
+    ray_cpus: float = Field(1, ge=0, description="CPUs that a process for one operation takes")
+    ray_gpus: float = Field(
+        0.25, ge=0, description="share of a GPU that it takes, where the cluster has any; 0: none"
+    )
+    ray_replicas: int = Field(4, ge=1, description="most processes that one operation gets")
+    ray_idle_seconds: float = Field(
+        900, gt=0, description="after so long without work such a process ends"
+    )
+    ray_batch_seconds: float = Field(
+        120, gt=0, description="without an answer for so long such a process is ended, and replaced"
+    )
+    ray_data_dir: Path | None = Field(
+        None, description="data dir on the cluster's machines, for the models; default: the same"
+    )
+    ray_placement: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description='JSON, by operation: `{"caption": {"gpus": 1}}`'
     )
 
     vector_cache_bytes: int = Field(
@@ -180,4 +228,23 @@ class ServerSettings(BaseModel):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe log line written"
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="log lines as `key=value`, or each as one JSON object"
+    )
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="port of `/metrics` and `/health` of `opsin worker` and `opsin webhooks`",
+    )
+    otlp_endpoint: str | None = Field(
+        None,
+        validation_alias=named(
+            "OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
+        ),
+        description="OpenTelemetry collector (OTLP over HTTP) that traces are sent to",
+    )
+    audit_days: int | None = Field(
+        None, ge=1, le=36_500, description="days that the audit is kept; default: for ever"
     )

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Column, Index, String, Table, Text, insert
+from sqlalchemy import Column, Index, Integer, String, Table, Text, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from opsin.storage.ids import new_id
+from opsin.storage.bulk import as_sent
+from opsin.storage.ids import new_ids
+from opsin.storage.json_text import dump_json
 from opsin.storage.tables import Id, Json, UtcDateTime, metadata
 
 # No foreign key: what it tells of may be gone, and the line stays.
@@ -32,6 +34,14 @@ audit_entries = Table(
     Index(None, "company_id", "subject_id", "id"),
 )
 
+# One row at most.  Lines that came before may be removed; it only moves forward.
+audit_horizon = Table(
+    "audit_horizon",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("kept_from", UtcDateTime, nullable=False),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class NewAuditEntry:
@@ -49,14 +59,44 @@ class NewAuditEntry:
     request_id: str | None = None
 
 
-_COLUMNS = tuple(member.name for member in fields(NewAuditEntry))
+_GIVEN = tuple(member.name for member in fields(NewAuditEntry) if member.name != "details")
+_NAMES = (*_GIVEN, "details", "id", "created_at")
+_TYPES = dict.fromkeys(("id", "company_id", "dataset_id"), "uuid")
+_COLUMNS = ", ".join(_NAMES)
+_RECORD = ", ".join(
+    f"{name} {_TYPES.get(name, 'text')}" for name in _NAMES if name not in ("details", "created_at")
+)
+
+INSERT_RECORDS: Final = f"""INSERT INTO audit_entries ({_COLUMNS})
+  SELECT {_COLUMNS}
+  FROM json_to_recordset(CAST(CAST(:noted AS text) AS json)) AS
+    ({_RECORD}, details json, created_at timestamptz)
+  RETURNING 1"""
+"""For PostgreSQL, as a part of another statement or by itself; `noted` is what `records` gives."""
+
+_INSERT_ROWS = f"INSERT INTO audit_entries ({_COLUMNS}) VALUES ({', '.join('?' for _ in _NAMES)})"
+
+
+def records(entries: Sequence[NewAuditEntry]) -> str:
+    """The entries as JSON, in order, each with its id and the time."""
+    now = datetime.now(UTC).isoformat()
+    return dump_json(
+        [
+            {name: getattr(entry, name) for name in _GIVEN}
+            | {"details": entry.details, "id": identity, "created_at": now}
+            for entry, identity in zip(entries, new_ids(len(entries)), strict=True)
+        ]
+    )
 
 
 async def append_audit(connection: AsyncConnection, entries: Sequence[NewAuditEntry]) -> None:
-    """Write what was done, before the events of the same transaction."""
-    now = datetime.now(UTC)
+    """Write what was done, in one statement, past SQLAlchemy's types: every write waits for it."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(text(INSERT_RECORDS), {"noted": records(entries)})
+        return
+    now = as_sent(connection, audit_entries.c.created_at, datetime.now(UTC))
     rows = [
-        {name: getattr(entry, name) for name in _COLUMNS} | {"id": new_id(), "created_at": now}
-        for entry in entries
+        (*[getattr(entry, name) for name in _GIVEN], dump_json(entry.details), identity, now)
+        for entry, identity in zip(entries, new_ids(len(entries)), strict=True)
     ]
-    await connection.execute(insert(audit_entries), rows)
+    await connection.exec_driver_sql(_INSERT_ROWS, rows)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event, text
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from opsin.core.errors import ConfigurationError, MissingExtra, StorageError
 from opsin.storage.audit import NewAuditEntry, append_audit
@@ -20,7 +20,9 @@ from opsin.storage.event_log import NewEvent, append_events
 from opsin.storage.json_text import dump_json, load_json
 from opsin.storage.notifications import Notifications
 from opsin.storage.reader import PostgresReader, Reader, SqliteReader
+from opsin.storage.silent_peers import SERVER_SETTINGS, connection_class
 from opsin.storage.substring import CARRIES, carries
+from opsin.storage.turns import Turns
 
 _SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -35,6 +37,13 @@ _SQLITE_PRAGMAS = (
 
 _SQLITE_READERS = 4
 """Threads that read for compiled reads; SQLite lets go of the interpreter while it works."""
+
+_SQLITE_POOL = 4
+_PATIENCE = 60.0
+"""Seconds for which somebody waits for a connection that others use."""
+
+_CLOSING = 10.0
+"""Seconds for which a database that is closed waits for those who are at it."""
 
 _BLOB_LOCK = 0x6F7073696C
 
@@ -125,32 +134,48 @@ class Signal:
 
 
 class Database:
-    """Reads on a pool of connections, writes one transaction at a time on SQLite."""
+    """Reads on a pool of connections, writes one transaction at a time on SQLite.
 
-    def __init__(self, url: str, *, pool_size: int = 16) -> None:
+    `name` is what PostgreSQL, and so `opsin doctor` elsewhere, is told of who is connected.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 16, name: str = "opsin") -> None:
         self.url = database_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.committed = Signal()
         self.reader: Reader
+        self._straight: PostgresReader | None = None
+        self._overflow = 0
         if self.is_sqlite:
             if self.url.database:
                 Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
-            self._reader = _sqlite_engine(self.url, begin="BEGIN", pool_size=4)
+            self._reader = _sqlite_engine(self.url, begin="BEGIN", pool_size=_SQLITE_POOL)
+            self._read_turns = Turns(_SQLITE_POOL, _PATIENCE)
             # One writer per process: waiting in a queue of ours is fair, SQLite's is not.
             self._writer = _sqlite_engine(self.url, begin="BEGIN IMMEDIATE", pool_size=1)
+            self._write_turns = Turns(1, _PATIENCE)
             self.reader = SqliteReader(self._connect_to_read, _SQLITE_READERS)
         else:
             self._reader = self._writer = _engine(
-                self.url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True
+                self.url,
+                pool_size=pool_size,
+                max_overflow=pool_size,
+                pool_pre_ping=True,
+                connect_args={
+                    "server_settings": SERVER_SETTINGS | {"application_name": name},
+                    "connection_class": _connection_class(),
+                },
             )
+            self._read_turns = self._write_turns = Turns(2 * pool_size, _PATIENCE)
             _, arguments = self._reader.dialect.create_connect_args(self.url)
-            self.reader = PostgresReader(arguments, pool_size)
+            self.reader = self._straight = PostgresReader(arguments, pool_size, name)
+            self._overflow = pool_size
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection that sees one snapshot on SQLite, committed rows on PostgreSQL."""
         with _storage_errors():
-            async with self._reader.connect() as connection:
+            async with self._read_turns, self._reader.connect() as connection:
                 yield connection
 
     @asynccontextmanager
@@ -160,13 +185,13 @@ class Database:
         Raises StorageError when the database cannot be reached, IntegrityError as SQLAlchemy does.
         """
         with _storage_errors():
-            async with self._writer.begin() as connection:
+            async with self._write_turns, self._writer.begin() as connection:
                 transaction = Transaction(connection)
                 yield transaction
-                if transaction.audited:
-                    await append_audit(connection, transaction.audited)
                 if transaction.events:
-                    await append_events(connection, transaction.events)
+                    await append_events(connection, transaction.events, transaction.audited)
+                elif transaction.audited:
+                    await append_audit(connection, transaction.audited)
         if transaction.events:
             self.committed.fire()
 
@@ -177,6 +202,40 @@ class Database:
         _, arguments = self._reader.dialect.create_connect_args(self.url)
         return Notifications(arguments, heard)
 
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """What runs statements, for those who watch it: one engine, or a reader and a writer."""
+        found = (self._reader, self._writer)
+        return tuple(one.sync_engine for one in dict.fromkeys(found))
+
+    def pool_use(self) -> dict[str, tuple[int, int]]:
+        """By pool: the connections that are in use now, and how many there may be."""
+        pools = {"read": self._reader.pool, "write": self._writer.pool}
+        if self._reader is self._writer:
+            pools = {"main": self._reader.pool}
+        found = {
+            name: (pool.checkedout(), pool.size() + self._overflow)
+            for name, pool in pools.items()
+            if isinstance(pool, QueuePool)
+        }
+        if self._straight is not None:
+            found["compiled"] = self._straight.in_use, self._straight.size
+        return found
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Let `committed` fire at other processes' commits, too, where PostgreSQL tells of them."""
+        notifications = self.notifications(lambda _position: self.committed.fire())
+        if notifications is None:
+            yield
+            return
+        task = asyncio.create_task(notifications.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
     def _connect_to_read(self) -> sqlite3.Connection:
         # Made in the thread that uses it, closed by the one that closes the database.
         connection = sqlite3.connect(
@@ -186,7 +245,11 @@ class Database:
         return connection
 
     async def close(self) -> None:
+        """Wait a moment for those who are at it, then close every connection."""
         await self.reader.close()
+        await asyncio.gather(
+            *(turns.close(_CLOSING) for turns in {self._read_turns, self._write_turns})
+        )
         await self._reader.dispose()
         if self._writer is not self._reader:
             await self._writer.dispose()
@@ -209,6 +272,13 @@ def database_url(url: str) -> URL:
             f"OPSIN_DATABASE_URL: {backend!r} is not supported, use sqlite or postgresql"
         )
     return parsed.set(drivername=drivers[backend])
+
+
+def _connection_class() -> type[Any]:
+    try:
+        return connection_class()
+    except ModuleNotFoundError:
+        raise MissingExtra("a PostgreSQL database", "postgres") from None
 
 
 def connect_without_pool(url: URL) -> AsyncEngine:

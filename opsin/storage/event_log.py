@@ -5,9 +5,11 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, func, insert, select, text
+from sqlalchemy import Select, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from opsin.storage.audit import INSERT_RECORDS, NewAuditEntry, append_audit, records
+from opsin.storage.bulk import as_sent
 from opsin.storage.json_text import dump_json
 from opsin.storage.tables import events
 
@@ -20,6 +22,11 @@ CHANNEL = "opsin_events"
 """Where PostgreSQL tells other processes of a commit: the position of its last event, no more."""
 
 _LOCK = text("SELECT pg_advisory_xact_lock(:key)")
+# The audit goes with it: before the lock is waited for, and without a round trip of its own.
+_NOTE_AND_LOCK = text(
+    f"WITH noted AS ({INSERT_RECORDS}) "
+    "SELECT pg_advisory_xact_lock(:key) FROM (SELECT count(*) FROM noted) AS done"
+)
 # One statement, because all other writers wait for its end.  PostgreSQL delivers the notification
 # with the commit, and never without it.
 _APPEND_AND_TELL = text(
@@ -50,6 +57,10 @@ class NewEvent:
 
 
 _COLUMNS = tuple(member.name for member in fields(NewEvent))
+_IDS = ("kind", "company_id", "dataset_id", "image_id", "analysis_id")
+_INSERT_ROWS = (
+    f"INSERT INTO events ({', '.join(_IDS)}, data, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +88,15 @@ class Event:
     created_at: datetime
 
 
-async def append_events(connection: AsyncConnection, new: Sequence[NewEvent]) -> None:
-    """Write `new` in order; must be the last statement before the commit."""
+async def append_events(
+    connection: AsyncConnection, new: Sequence[NewEvent], noted: Sequence[NewAuditEntry] = ()
+) -> None:
+    """Write `new` in order, and what the audit says; must be the last before the commit."""
     if connection.dialect.name == "postgresql":
-        await connection.execute(_LOCK, {"key": _APPEND_LOCK})
+        if noted:
+            await connection.execute(_NOTE_AND_LOCK, {"key": _APPEND_LOCK, "noted": records(noted)})
+        else:
+            await connection.execute(_LOCK, {"key": _APPEND_LOCK})
         values = {
             "rows": dump_json([_columns(event) for event in new]),
             "created_at": datetime.now(UTC),
@@ -88,9 +104,14 @@ async def append_events(connection: AsyncConnection, new: Sequence[NewEvent]) ->
         }
         await connection.execute(_APPEND_AND_TELL, values)
     else:
-        now = datetime.now(UTC)
-        rows = [_columns(event) | {"created_at": now} for event in new]
-        await connection.execute(insert(events), rows)
+        if noted:
+            await append_audit(connection, noted)
+        # Past SQLAlchemy's types, which take longer than the database.
+        now = as_sent(connection, events.c.created_at, datetime.now(UTC))
+        rows = [
+            (*[getattr(event, name) for name in _IDS], dump_json(event.data), now) for event in new
+        ]
+        await connection.exec_driver_sql(_INSERT_ROWS, rows)
 
 
 def _columns(event: NewEvent) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -45,7 +46,8 @@ class GroupCommit(Generic[Item, Value]):
         told: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(item, told))
         if self._running is None:
-            self._running = asyncio.create_task(self._run())
+            # For all who wait, not for the one who came first.
+            self._running = asyncio.create_task(self._run(), context=Context())
         return await told
 
     async def _run(self) -> None:

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 import uuid
+from datetime import datetime
 
 _RANDOM_BITS = 74
 _LAST_GROUP = (1 << 48) - 1  # the twelve digits behind the last hyphen
@@ -35,6 +36,11 @@ def new_ids(count: int) -> list[str]:
     # All but the last group of digits is the same for all of them.
     head = _format(first)[:-12]
     return [f"{head}{value:012x}" for value in range(low, low + count)]
+
+
+def least_id(moment: datetime) -> str:
+    """No id that is made at this moment, or later, is less."""
+    return _format(max(0, int(moment.timestamp() * 1000)) << _RANDOM_BITS)
 
 
 def canonical_id(value: object) -> str | None:

@@ -87,6 +87,9 @@ class JsonSql(Protocol):
     def among(self, value: str, parameter: str, kind: str = "text") -> str:
         """Whether the value is in a list given as one parameter; `kind` is `text` or `uuid`."""
 
+    def has_list(self, parameter: str, kind: str = "text") -> str:
+        """True: a list is given as this parameter; for statements that ask nothing of it."""
+
     def contains(self, column: str, pattern: str) -> str:
         """Whether a text has the Substring that is given as a parameter; NULL has none."""
 
@@ -156,6 +159,9 @@ class PostgresJson:
 
     def among(self, value: str, parameter: str, kind: str = "text") -> str:
         return f"{value}=ANY({parameter}::{kind}[])"
+
+    def has_list(self, parameter: str, kind: str = "text") -> str:
+        return f"{parameter}::{kind}[] IS NOT NULL"
 
     def contains(self, column: str, pattern: str) -> str:
         return postgresql_contains(column, pattern)
@@ -229,6 +235,9 @@ class SqliteJson:
 
     def among(self, value: str, parameter: str, kind: str = "text") -> str:
         return f"{value} IN (SELECT value FROM json_each({parameter}))"
+
+    def has_list(self, parameter: str, kind: str = "text") -> str:
+        return f"{parameter} IS NOT NULL"
 
     def contains(self, column: str, pattern: str) -> str:
         return sqlite_contains(column, pattern)

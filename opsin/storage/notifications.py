@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from opsin.storage.event_log import CHANNEL
+from opsin.storage.silent_peers import SERVER_SETTINGS, connection_class
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,12 @@ class Notifications:
         """One connection, until it is lost."""
         import asyncpg
 
-        connection = await asyncpg.connect(**self._connect_arguments, timeout=_CONNECT_SECONDS)
+        connection = await asyncpg.connect(
+            **self._connect_arguments,
+            timeout=_CONNECT_SECONDS,
+            connection_class=connection_class(),
+            server_settings=SERVER_SETTINGS,
+        )
         try:
             lost = asyncio.Event()
             connection.add_termination_listener(lambda _connection: lost.set())

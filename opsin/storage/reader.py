@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from opsin.core.errors import StorageError
 from opsin.storage.json_sql import JsonSql, PostgresJson, SqliteJson
+from opsin.storage.silent_peers import SERVER_SETTINGS, connection_class
 
 _SETTINGS = {
     "default_transaction_read_only": "on",
@@ -99,8 +100,14 @@ class PostgresReader:
 
     sql: JsonSql = PostgresJson()
 
-    def __init__(self, connect_arguments: Mapping[str, Any], size: int) -> None:
+    def __init__(
+        self, connect_arguments: Mapping[str, Any], size: int, name: str = "opsin"
+    ) -> None:
+        self._settings = {**SERVER_SETTINGS, **_SETTINGS, "application_name": name}
         self._connect_arguments = connect_arguments
+        self.size = size
+        self.in_use = 0
+        """Connections that read for somebody now."""
         self._turns = asyncio.Semaphore(size)
         self._idle: list[Any] = []
         self._is_closed = False
@@ -143,6 +150,13 @@ class PostgresReader:
             raise StorageError(_UNAVAILABLE) from error
 
     async def _fetch(self, method: str, statement: str, parameters: Sequence[Any]) -> Any:
+        self.in_use += 1
+        try:
+            return await self._fetch_on(method, statement, parameters)
+        finally:
+            self.in_use -= 1
+
+    async def _fetch_on(self, method: str, statement: str, parameters: Sequence[Any]) -> Any:
         connection = self._idle.pop() if self._idle else await self._connect()
         try:
             given = [self.sql.parameter(one) for one in parameters]
@@ -163,7 +177,10 @@ class PostgresReader:
         if self._is_closed:
             raise asyncpg.InterfaceError("the reader is closed")
         connection = await asyncpg.connect(
-            **self._connect_arguments, statement_cache_size=512, server_settings=_SETTINGS
+            **self._connect_arguments,
+            statement_cache_size=512,
+            server_settings=self._settings,
+            connection_class=connection_class(),
         )
         # Texts as they come: large ones are sent on as they are, and decoding is not for free.
         await connection.set_type_codec(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -18,7 +19,7 @@ import opsin.storage.audit
 import opsin.storage.curation
 import opsin.storage.predictions
 import opsin.storage.webhooks  # noqa: F401 - so do these
-from opsin.core.errors import StorageError
+from opsin.core.errors import ConfigurationError, StorageError
 from opsin.storage.database import connect_without_pool, database_url
 
 _MIGRATE_LOCK = 0x6F7073696F
@@ -39,6 +40,20 @@ def newest_revision() -> str:
     return head
 
 
+def is_known(revision: str) -> bool:
+    """Whether it is one of this version's revisions."""
+    script = ScriptDirectory.from_config(alembic_config())
+    return revision in {one.revision for one in script.walk_revisions()}
+
+
+@cache
+def is_behind(revision: str) -> bool:
+    """Whether a database at this revision lacks something; one that we do not know is newer."""
+    script = ScriptDirectory.from_config(alembic_config())
+    known = {found.revision for found in script.walk_revisions()}
+    return revision in known and revision != newest_revision()
+
+
 async def current_revision(url: str) -> str | None:
     """The revision the database is at; None for an empty one."""
     engine = connect_without_pool(database_url(url))
@@ -50,22 +65,23 @@ async def current_revision(url: str) -> str | None:
         await engine.dispose()
 
 
-async def upgrade(url: str) -> tuple[str | None, str]:
-    """Migrate to the newest revision; gives the revisions before and after.
+async def upgrade(url: str, revision: str | None = None) -> tuple[str | None, str]:
+    """Migrate to the newest revision, or to that one; gives the revisions before and after.
 
     Safe when several processes start at once, and when the server is still starting.
     """
+    wanted = revision or newest_revision()
     engine = connect_without_pool(database_url(url))
     try:
         with _storage_errors():
             for _ in range(_ATTEMPTS - 1):
                 try:
                     async with engine.connect() as connection:
-                        return await _upgrade(connection)
+                        return await _upgrade(connection, wanted)
                 except OSError:
                     await asyncio.sleep(0.25)
             async with engine.connect() as connection:
-                return await _upgrade(connection)
+                return await _upgrade(connection, wanted)
     finally:
         await engine.dispose()
 
@@ -82,8 +98,7 @@ def _storage_errors() -> Iterator[None]:
         raise StorageError(f"the database cannot be used: {reason}") from error
 
 
-async def _upgrade(connection: AsyncConnection) -> tuple[str | None, str]:
-    head = newest_revision()
+async def _upgrade(connection: AsyncConnection, head: str) -> tuple[str | None, str]:
     before = await connection.run_sync(_revision)
     if before == head:
         return before, head
@@ -94,8 +109,13 @@ async def _upgrade(connection: AsyncConnection) -> tuple[str | None, str]:
     else:
         await connection.execute(text("SELECT pg_advisory_xact_lock(:k)"), {"k": _MIGRATE_LOCK})
     before = await connection.run_sync(_revision)
+    if before is not None and not is_known(before):
+        raise ConfigurationError(
+            f"the database's tables are those of a newer Opsin (revision {before}; this version "
+            f"knows them up to {newest_revision()}): run that one, or restore a backup"
+        )
     if before != head:
-        await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), "head"))
+        await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), head))
     await connection.commit()
     return before, head
 

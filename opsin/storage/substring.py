@@ -5,9 +5,9 @@ is looked for in all its forms, which is worked out here.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from sqlalchemy import Boolean, Column, ColumnElement, Dialect, Text, TypeDecorator, literal
@@ -21,6 +21,10 @@ CARRIES = "opsin_carries"
 
 _GLOB_SIGNS = "*?["
 _REGEX_SIGNS = "\\.[]{}()*+?^$|"
+_LONGEST_PATTERN = 32
+"""Characters that a pattern may have in a large text.  For each place of the text GLOB and `re` may
+look at all of the pattern, and `re` lets nothing else of the process run meanwhile."""
+_SIGN = re.compile(r"\[([^]]+)\]|\\?(.)", re.DOTALL)
 _PLAIN_RUN = re.compile(r"[A-Za-z0-9]+")
 
 
@@ -42,7 +46,8 @@ class Substring:
 
     def part_in_json(self) -> "Substring":
         """The longest part of it that any JSON text of a text with it shows unchanged."""
-        return Substring(max(_PLAIN_RUN.findall(self.text), key=len, default=""))
+        run = max(_PLAIN_RUN.findall(self.text), key=len, default="")
+        return Substring(run[:_LONGEST_PATTERN])
 
 
 def _pattern(text: str, escape: Callable[[str], str]) -> str:
@@ -67,8 +72,32 @@ def _any_form(character: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def _compiled(regex: str) -> re.Pattern[str]:
-    return re.compile(regex)
+def _finder(regex: str) -> Callable[[str], bool]:
+    """Whether a text has what a `Substring.regex` describes."""
+    signs = [found[1] or found[2] for found in _SIGN.finditer(regex)]
+    if len(signs) > _LONGEST_PATTERN:
+        return partial(_has, _places(signs), 1 << len(signs) - 1)
+    search = re.compile(regex).search
+    return lambda text: search(text) is not None
+
+
+def _places(signs: Sequence[str]) -> Mapping[str, int]:
+    """For each character a bit for each place of the pattern where it may stand."""
+    places: dict[str, int] = {}
+    for place, forms in enumerate(signs):
+        for form in forms:
+            places[form] = places.get(form, 0) | 1 << place
+    return places
+
+
+def _has(places: Mapping[str, int], last: int, text: str) -> bool:
+    """Each character is looked at once, with all beginnings of the pattern that end there."""
+    ending = 0
+    for character in text:
+        ending = (ending << 1 | 1) & places.get(character, 0)
+        if ending & last:
+            return True
+    return False
 
 
 def carries(document: str, key: str | None, regex: str) -> bool:
@@ -83,11 +112,8 @@ def carries(document: str, key: str | None, regex: str) -> bool:
     if not isinstance(value, dict) or (key is not None and key not in value):
         return False
     looked_at = value.values() if key is None else [value[key]]
-    found = _compiled(regex)
-    return any(
-        found.search(one if isinstance(one, str) else dump_json(one)) is not None
-        for one in looked_at
-    )
+    found = _finder(regex)
+    return any(found(one if isinstance(one, str) else dump_json(one)) for one in looked_at)
 
 
 class _Pattern(TypeDecorator[Substring]):

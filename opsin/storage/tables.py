@@ -4,18 +4,15 @@ Ids are UUIDv7 as text (native `uuid` on PostgreSQL), so ordering by id is order
 Times are UTC.  Every row that a caller can reach carries `company_id`, its tenant.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
     Date,
-    DateTime,
-    Dialect,
     Float,
     ForeignKey,
     Index,
@@ -25,41 +22,15 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     false,
     text,
     true,
 )
-from sqlalchemy.dialects.postgresql import UUID
 
+from opsin.storage.column_types import Id, Json, Name, Sequence, UtcDateTime
 
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC time; ISO text with microseconds and `Z`-less on SQLite, so that it sorts."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a time without a zone cannot be stored")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None or value.tzinfo is not None:
-            return value
-        return value.replace(tzinfo=UTC)
-
-
-Id = String(36).with_variant(UUID(as_uuid=False), "postgresql")
-# Text, not `jsonb`, on PostgreSQL: key order and every digit of a number come back as they went in.
-Json = JSON(none_as_null=True)
-# SQLite keeps texts of any length, and cannot alter a column that was declared shorter.
-Name = String(512).with_variant(String(255), "sqlite")
-# SQLite autoincrements INTEGER PRIMARY KEY only.
-Sequence = BigInteger().with_variant(Integer, "sqlite")
+__all__ = ["Id", "Json", "UtcDateTime"]
 
 metadata = MetaData(
     naming_convention={
@@ -329,6 +300,10 @@ analyses = Table(
     Column("requested_by", Id, nullable=True),
     # The application's run that asked for it; runs go with their dataset only, as analyses do.
     Column("run_id", Id, nullable=True),
+    # Where in a trace it was asked, as W3C writes it; NULL where nobody traces.
+    Column("traceparent", String(55), nullable=True),
+    # How many workers were lost that had it in hand: one of those in their hands may be the reason.
+    Column("suspicion", Integer, nullable=False, default=0, server_default=text("0")),
     CheckConstraint(f"status IN {STATUSES}", name="status"),
     CheckConstraint("external OR operation IS NOT NULL", name="kind"),
     Index(None, "company_id", "id"),
@@ -355,6 +330,13 @@ analyses = Table(
         "id",
         sqlite_where=text("status = 'QUEUED' AND external = 0"),
         postgresql_where=text("status = 'QUEUED' AND NOT external"),
+    ),
+    Index(
+        "ix_analyses_suspects",
+        "suspicion",
+        "id",
+        sqlite_where=text("status = 'QUEUED' AND suspicion > 0"),
+        postgresql_where=text("status = 'QUEUED' AND suspicion > 0"),
     ),
     Index(
         "ix_analyses_leases",

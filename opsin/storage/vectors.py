@@ -71,7 +71,8 @@ class Scope:
     space: str
     target: str
     dimensions: int
-    dataset_id: str | None = None
+    dataset_ids: tuple[str, ...] | None = None
+    """Only those that lie in these datasets; None: in any of the company's."""
 
     def conditions(self, table: Table = embeddings) -> list[ColumnElement[bool]]:
         c = table.c
@@ -82,8 +83,8 @@ class Scope:
             # Written out, or PostgreSQL would not see that it is the condition of an index.
             c.dimensions == text(str(int(self.dimensions))),
         ]
-        if self.dataset_id is not None:
-            found.append(c.dataset_id == self.dataset_id)
+        if self.dataset_ids is not None:
+            found.append(c.dataset_id.in_(self.dataset_ids))
         return found
 
 

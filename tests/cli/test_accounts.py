@@ -119,7 +119,7 @@ def test_companies_are_linked_listed_and_unlinked(tmp_path: Path) -> None:
     linked = opsin("companies", "link", "whales", "seals", cwd=tmp_path)
     assert (linked.code, linked.complaint) == (
         ExitCode.OK,
-        "the members of 'whales' reach 'seals'",
+        "the members of 'whales' reach 'seals', with the role admin at most",
     )
     assert links() == {"seals": (0, []), "whales": (1, ["seals"])}
     table = opsin("companies", "list", cwd=tmp_path).out
@@ -135,3 +135,28 @@ def test_companies_are_linked_listed_and_unlinked(tmp_path: Path) -> None:
     again = opsin("companies", "unlink", "whales", "seals", cwd=tmp_path)
     assert again.code == ExitCode.OK and "they did not before" in again.complaint
     assert links() == {"seals": (0, []), "whales": (1, [])}
+
+
+def test_people_are_given_roles(tmp_path: Path) -> None:
+    opsin("accounts", "create", "ada@example.org", "--company", "whales", cwd=tmp_path)
+    change = ("accounts", "role", "ada@example.org")
+    done = opsin(*change, "Viewer", cwd=tmp_path)
+    assert done.complaint == "ada@example.org has role viewer in the company"
+    added = opsin("groups", "add", "seals", "ada@example.org", "--role", "none", cwd=tmp_path)
+    assert added.code == ExitCode.OK, added.err
+    given = opsin(*change, "pipeline", "--company", "seals", cwd=tmp_path)
+    assert given.code == ExitCode.OK, given.err
+    linked = opsin("companies", "link", "seals", "whales", "--role", "annotator", cwd=tmp_path)
+    assert linked.complaint.endswith("with the role annotator at most")
+    listed = opsin("companies", "list", "--json", cwd=tmp_path).json()["companies"]
+    roles = {one["name"]: one["link_roles"] for one in listed}
+    assert roles == {"seals": {"whales": "annotator"}, "whales": {}}
+    assert "whales (annotator)" in opsin("companies", "list", cwd=tmp_path).out
+    for wrong in (
+        (*change, "owner"),
+        (*change, "viewer", "--company", "krill"),
+        (*change, "viewer", "--dataset", "nowhere"),
+        ("accounts", "role", "nobody@example.org", "viewer"),
+        ("groups", "add", "seals", "ben@example.org", "--role", "owner"),
+    ):
+        assert opsin(*wrong, cwd=tmp_path).code == ExitCode.USAGE, wrong

@@ -138,6 +138,7 @@ def test_every_option_is_documented_with_an_example(name: str) -> None:
     options = [
         option
         for parameter in COMMANDS[name].params
+        if not getattr(parameter, "hidden", False)
         for option in (*parameter.opts, *parameter.secondary_opts)
         if option.startswith("--")
     ]

@@ -113,8 +113,9 @@ async def test_links_are_listed(house: SignIn) -> None:
     assert await house.companies.links("seals") == []
     listed = {one.company.name: one for one in await house.companies.listed()}
     assert list(listed) == [BEN, "krill", "seals", "whales"]
-    assert (listed["whales"].members, listed["whales"].links) == (2, ("krill", "seals"))
-    assert (listed[BEN].members, listed["krill"].members, listed["krill"].links) == (1, 0, ())
+    assert listed["whales"].members == 2
+    assert listed["whales"].links == {"krill": "admin", "seals": "admin"}
+    assert (listed[BEN].members, listed["krill"].members, listed["krill"].links) == (1, 0, {})
 
 
 async def test_bad_links(house: SignIn) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from opsin.assembly import Parts
 from opsin.core.access import Principal
+from opsin.core.actors import opsin_itself
 from opsin.core.analyses import NewExternalAnalysis
 from opsin.core.records import Analysis
 from tests.conftest import other_company
@@ -16,11 +17,14 @@ from tests.core.house import add_image
 async def names(
     parts: Parts, analysis: Analysis, skip: int = 0, limit: int | None = None
 ) -> list[str]:
-    read = parts.use_cases.external_reads.annotation_page
-    page = await read(analysis.company_id, analysis.id, skip=skip, limit=limit)
+    read, reader = (
+        parts.use_cases.external_reads.annotation_page,
+        opsin_itself(analysis.company_id, "a test"),
+    )
+    page = await read(reader, analysis.id, skip=skip, limit=limit)
     assert page is not None
     rows = json.loads(page.json)
-    whole = await read(analysis.company_id, analysis.id, with_analysis=False)
+    whole = await read(reader, analysis.id, with_analysis=False)
     assert whole is not None
     assert page.total == whole.total == len(json.loads(whole.json))
     assert {row["analysis_id"] for row in rows} <= {analysis.id}
@@ -67,9 +71,9 @@ async def test_there_is_nothing_of_another_company(parts: Parts, principal: Prin
     read = use_cases.external_reads.annotation_page
     for limit in (None, 10):
         for identity in (analysis.id, analysis.id.upper()):
-            page = await read(principal.company_id, identity, limit=limit)
+            page = await read(principal, identity, limit=limit)
             assert page is not None
             assert (page.total, len(json.loads(page.json))) == (1, 1)
-        assert await read(stranger.company_id, analysis.id, limit=limit) is None
-        assert await read(principal.company_id, image.id, limit=limit) is None
-        assert await read(principal.company_id, "none", limit=limit) is None
+        assert await read(stranger, analysis.id, limit=limit) is None
+        assert await read(principal, image.id, limit=limit) is None
+        assert await read(principal, "none", limit=limit) is None

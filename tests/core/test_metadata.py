@@ -130,7 +130,7 @@ async def test_another_companys_are_not_there(parts: Parts, principal: Principal
         with pytest.raises(NotFound):
             await attempt
     async with parts.use_cases.database.read() as connection:
-        theirs = await read_metadata(connection, stranger.company_id, [image.dataset_id])
-        ours = await read_metadata(connection, principal.company_id, [image.dataset_id])
+        theirs = await read_metadata(connection, stranger, [image.dataset_id])
+        ours = await read_metadata(connection, principal, [image.dataset_id])
     assert theirs == {image.dataset_id: {}}
     assert ours == {image.dataset_id: {"a": 1}}

@@ -31,6 +31,7 @@ QUERIES = {
     "plugins": Row("{ plugins { name } }"),
     "eventCursor": Row("{ eventCursor }"),
     "viewer": Row("{ viewer { name company apiKeys { id } } }", "ApiKey"),
+    "members": Row("{ members { email } }"),
     "applications": Row("{ applications { id own } }", "Application"),
     "application": Row('{ application(id: "%(Application)s") { id } }', "Application"),
     "imageTypes": Row("{ imageTypes { name } }"),
@@ -74,6 +75,9 @@ QUERIES = {
     "collections": Row("{ collections { nodes { id } } }", "Collection"),
     "webhook": Row('{ webhook(id: "%(Webhook)s") { id deliveries { nodes { id } } } }', "Delivery"),
     "webhooks": Row("{ webhooks { nodes { id dataset { id } } } }", "Webhook"),
+    "auditLog": Row(
+        '{ auditLog(filter: {subject: "%(Image)s"}) { totalCount nodes { subjectId } } }', "Image"
+    ),
 }
 MUTATIONS = {
     "logout": Row("mutation { logout { id } }", None, "INVALID_INPUT", "INVALID_INPUT"),
@@ -208,6 +212,23 @@ MUTATIONS = {
     "cancelAnalysis": Row('mutation { cancelAnalysis(id: "%(Made)s") { id } }', "Made", NOT_FOUND),
     "retryAnalysis": Row('mutation { retryAnalysis(id: "%(Made)s") { id } }', "Made", NOT_FOUND),
     "revokeApiKey": Row('mutation { revokeApiKey(id: "%(Made)s") { id } }', "Made", NOT_FOUND),
+    "setRole": Row(
+        'mutation { setRole(input: {keyId: "%(Made)s", role: VIEWER}) { keyId } }',
+        "Made",
+        NOT_FOUND,
+    ),
+    "grantDatasetRole": Row(
+        """mutation { grantDatasetRole(input: {keyId: "%(Made)s", datasetId: "%(Dataset)s",
+          role: VIEWER}) { keyId } }""",
+        "Made",
+        NOT_FOUND,
+    ),
+    "revokeDatasetRole": Row(
+        """mutation { revokeDatasetRole(input: {keyId: "%(Made)s", datasetId: "%(Dataset)s"}) {
+          datasetId } }""",
+        "Dataset",
+        NOT_FOUND,
+    ),
     "createCollection": Row(
         """mutation { createCollection(input: {key: "of %(Image)s",
           inputs: [{operation: "embed_clip_vit_b_32"}]}) { description } }"""

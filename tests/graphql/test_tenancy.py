@@ -203,7 +203,7 @@ async def _made_for(house: House, field: str) -> str:
     """The id of what a mutation will end."""
     parts = house.keys.parts
     owner = await parts.use_cases.access.authenticate(house.keys.ours)
-    if field == "revokeApiKey":
+    if field in ("revokeApiKey", "setRole", "grantDatasetRole", "revokeDatasetRole"):
         return (await parts.use_cases.access.create_key(owner, "spare"))[0].id
     with as_caller(house.keys.live, house.keys.ours) as live:
         if field == "deleteCollection":

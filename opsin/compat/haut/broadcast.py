@@ -3,16 +3,18 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from opsin.core.access import Principal
 from opsin.core.errors import StorageError, Unauthenticated
 from opsin.core.events import RESYNC, Events
 from opsin.core.patience import patiently
+from opsin.core.scope import sees
 from opsin.storage.event_log import Event, EventFilter
 
 log = logging.getLogger(__name__)
@@ -31,10 +33,16 @@ class Frame:
     """One text to send, and the event that it tells of."""
 
     company_id: str
+    dataset_id: str | None
     sequence: int
     text: str
 
 
+Confirm = Callable[[], Awaitable[Mapping[str, Principal]]]
+"""The caller as they are now, acting for each of the companies whose events are sent, by its id.
+
+Raises Unauthenticated once the caller may see nothing more.
+"""
 Writer = Callable[[str, Sequence[Event]], Awaitable[Sequence[Frame]]]
 """The frames of a company's events; of some there may be none."""
 
@@ -54,8 +62,7 @@ class Listener:
         "sent",
     )
 
-    def __init__(self, socket: WebSocket, confirm: Callable[[], Awaitable[None]]) -> None:
-        """`confirm` raises Unauthenticated once the caller may see nothing more."""
+    def __init__(self, socket: WebSocket, confirm: Confirm) -> None:
         self.sent: dict[str, int] = {}
         """The last event that was sent of each company."""
         self._socket = socket
@@ -125,11 +132,12 @@ class Listener:
         try:
             while self._waiting:
                 # After the event: a token that ended before it sees it no more.
-                await patiently(self._confirm)
+                callers = await patiently(self._confirm)
                 for _ in range(len(self._waiting)):
                     frame = self._waiting.popleft()
                     self._characters -= len(frame.text)
-                    await self._socket.send_text(frame.text)
+                    if sees(callers[frame.company_id], frame.company_id, frame.dataset_id):
+                        await self._socket.send_text(frame.text)
                     self.sent[frame.company_id] = frame.sequence
         except Unauthenticated:
             self.end(_REFUSED)

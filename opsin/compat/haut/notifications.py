@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -66,11 +66,13 @@ class Notifications:
             await self._broadcast.leave(listener, companies)
             self._remember(account_id, listener)
 
-    async def _confirm(self, principal: Principal, company_ids: Sequence[str]) -> None:
+    async def _confirm(
+        self, principal: Principal, company_ids: Sequence[str]
+    ) -> Mapping[str, Principal]:
         """Raises Unauthenticated also where one of the companies is open to the caller no more."""
         confirm = self._use_cases.access.confirm
         asked = [confirm(replace(principal, company_id=one)) for one in company_ids]
-        await asyncio.gather(*asked)
+        return {one.company_id: one for one in await asyncio.gather(*asked)}
 
     async def _own_account(self, principal: Principal, user_id: str | None) -> str:
         """The caller's account, whose number the client must name; Forbidden."""
@@ -83,7 +85,7 @@ class Notifications:
 
     async def _frames(self, company_id: str, found: Sequence[Event]) -> list[Frame]:
         return [
-            Frame(company_id, event.sequence, text)
+            Frame(company_id, event.dataset_id, event.sequence, text)
             for event, text in zip(found, await self._texts(company_id, found), strict=True)
         ]
 

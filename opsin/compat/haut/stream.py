@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from starlette.websockets import WebSocket
@@ -39,13 +39,16 @@ class ResultStream:
         if canonical_id(company_id) is None:
             raise Forbidden("company_id must name a company of the user")
         acting = await self._gate.acting(principal, company_id)
-        listener = Listener(socket, partial(self._use_cases.access.confirm, acting))
+        listener = Listener(socket, partial(self._confirm, acting))
         companies = [acting.company_id]
         try:
             await self._broadcast.join(listener, companies)
             await listener.run(())
         finally:
             await self._broadcast.leave(listener, companies)
+
+    async def _confirm(self, acting: Principal) -> Mapping[str, Principal]:
+        return {acting.company_id: await self._use_cases.access.confirm(acting)}
 
     async def _frames(self, company_id: str, found: Sequence[Event]) -> list[Frame]:
         """Those of runs, read together; each is written once for all who listen."""
@@ -81,7 +84,9 @@ def _written(company_id: str, asked: Sequence[tuple[int, RunResult]], known: Kno
                 "subject_id": one.subject_id,
                 "batch_id": one.batch_id,
             }
-            frames.append(Frame(company_id, sequence, text_of(told).decode()))
+            frames.append(
+                Frame(company_id, one.analysis.dataset_id, sequence, text_of(told).decode())
+            )
         except Exception:  # whatever is wrong with one must not cost the others
             log.exception("the result %s cannot be streamed", one.analysis.id)
     return frames

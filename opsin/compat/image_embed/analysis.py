@@ -53,7 +53,7 @@ class Analysis:
         """Raises NoPicture, and what the engine raises for the whole."""
         async with AsyncExitStack() as stack:
             try:
-                fetched = await stack.enter_async_context(self._immediate.fetched(url))
+                fetched = await stack.enter_async_context(self._immediate.fetched(caller, url))
             except (FetchFailed, InvalidInput, TooLarge) as error:
                 raise NoPicture(UNDOWNLOADED + error.message) from None
             try:

@@ -24,6 +24,7 @@ from opsin.core.imaging import (
     encode_png,
 )
 from opsin.core.immediate import Immediate, KnownPixels, PictureSource
+from opsin.core.roles import Permission
 
 DECODING = DecodeOptions(apply_orientation=False, alpha="drop")
 """Pixels as they are stored: a camera's picture and its file give the same answer."""
@@ -64,8 +65,11 @@ class Analysis:
         return await self._answer(principal, KnownPixels(frame), frame, wanted, begun)
 
     async def last(self, principal: Principal, wanted: Wanted) -> Response:
-        """The last picture of the caller's company once more; raises NotFound without one."""
-        analysed = self._last.of(principal.company_id)
+        """The last picture of the caller's company once more; raises NotFound without one.
+
+        Of their own, for who does not read the whole company.
+        """
+        analysed = self._last.of(_whose(principal))
         if analysed is None:
             raise NotFound("no image has been analysed yet")
         if wanted.kind is ResponseType.CONTEXT:
@@ -121,7 +125,7 @@ class Analysis:
             complete_seconds=time.perf_counter() - begun,
         )
         analysed = Analysed(kept, size, findings, context)
-        self._last.keep(principal.company_id, analysed)
+        self._last.keep(_whose(principal), analysed)
         if wanted.kind is ResponseType.CONTEXT:
             return context_answer(context)
         assert isinstance(given, KnownPixels)  # decoded, because it is to be shown
@@ -138,3 +142,8 @@ class Analysis:
         elif kind is ResponseType.ANNOTATED_IMAGE:
             pixels = annotated(pixels, analysed.findings, self._limits)
         return encode_png(pixels, _COMPRESSION)
+
+
+def _whose(principal: Principal) -> str:
+    """Whose last picture it is."""
+    return principal.company_id if principal.may(Permission.READ) else principal.identity

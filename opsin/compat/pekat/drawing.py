@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from opsin.compat.pekat.findings import Findings, Heat
 from opsin.core.contract import Picture
 from opsin.core.errors import InvalidImage, TooLarge
-from opsin.core.exports.run_lengths import read_counts
+from opsin.core.exports.run_lengths import drawable
 from opsin.core.imaging import ImageLimits, decode
 
 if TYPE_CHECKING:
@@ -101,11 +101,13 @@ def _fill_polygons(levels: "Levels", polygons: Any, level: int) -> None:
 
 def _fill_runs(levels: "Levels", runs: dict[str, Any], level: int) -> None:
     """COCO's run lengths of a mask, as far as they lie in the picture."""
-    rows, columns = runs["size"]
-    counts = read_counts(runs["counts"])[: 2 * levels.size + 2]
+    found = drawable(runs, levels.size)
+    if found is None:
+        return
+    rows, counts = found
     inside = np.zeros(len(counts), np.uint8)
     inside[1::2] = level
-    most = min(rows * columns, 4 * levels.size)
+    most = min(rows * runs["size"][1], 4 * levels.size)
     ends = np.minimum(np.cumsum(np.asarray(counts, np.float64)), most).astype(np.int64)
     flat = np.repeat(inside, np.diff(ends, prepend=0))
     whole = len(flat) // rows * rows

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from opsin.compat.vista.answers import json_answer
-from opsin.compat.vista.door import Door
+from opsin.compat.vista.door import PIPELINE, Door
 from opsin.compat.vista.gate import Policy
 from opsin.compat.vista.objects import analysis_object
 from opsin.compat.vista.repeats import echo, once_of
@@ -135,7 +135,7 @@ class AnalysisRoutes:
         """Annotations, those with `ordering` first, then in the order of their insertion."""
         principal = await self._door.analysis(request, analysis_id)
         page = await self._door.use_cases.external_reads.annotation_page(
-            principal.company_id, str(analysis_id), skip=skip, limit=limit
+            principal, str(analysis_id), skip=skip, limit=limit
         )
         if page is None:
             raise NotFound("Analysis not found")
@@ -181,9 +181,9 @@ async def full_answer(door: Door, analysis: Analysis, *, status: str | None = No
 async def all_annotations(
     door: Door, analysis: Analysis, *, with_analysis: bool = True
 ) -> AnnotationPage:
-    """All annotations of an analysis."""
+    """All annotations of an analysis that the caller has been shown."""
     found = await door.use_cases.external_reads.annotation_page(
-        analysis.company_id, analysis.id, with_analysis=with_analysis
+        Principal(analysis.company_id, PIPELINE), analysis.id, with_analysis=with_analysis
     )
     if found is None:
         raise NotFound("Analysis not found")  # deleted a moment ago

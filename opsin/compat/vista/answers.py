@@ -15,6 +15,10 @@ from opsin.core.error_statuses import headers_of, status_of
 from opsin.core.errors import LimitReached, OpsinError
 from opsin.core.unexpected import logged
 
+_MOST_PROBLEMS = 100
+_LONGEST_INPUT = 1000
+"""Characters of what was sent that are repeated where it is told what is wrong with it."""
+
 
 class Invalid(Exception):
     """Fields that are not what they must be, in the form that FastAPI has for them: 422."""
@@ -57,5 +61,13 @@ def _told(content: Any, status: int, **headers: str) -> Response:
 
 
 def _plain(problems: Sequence[Any]) -> Any:
-    """The list as JSON: exceptions and bytes as texts, NaN as null."""
-    return to_jsonable_python(problems, fallback=str, bytes_mode="base64", inf_nan_mode="null")
+    """The list as JSON: exceptions and bytes as texts, NaN as null, and nothing large repeated."""
+    plain = to_jsonable_python(problems, fallback=str, bytes_mode="base64", inf_nan_mode="null")
+    return [_short(problem) for problem in plain[:_MOST_PROBLEMS]]
+
+
+def _short(problem: Any) -> Any:
+    """Without the whole of a body in which something is missing: it is the caller's own."""
+    given = problem.get("input") if isinstance(problem, dict) else None
+    is_long = isinstance(given, dict | list | str) and len(json.dumps(given)) > _LONGEST_INPUT
+    return {**problem, "input": None} if is_long else problem

@@ -160,7 +160,7 @@ class CallbackRoutes:
             created = int(repeated.told)
         most = 0 if wants_little(request) else _SHOWN_AFTER_BULK
         page, _ = await asyncio.gather(
-            use_cases.external_reads.annotation_page(analysis.company_id, analysis.id, limit=most),
+            use_cases.external_reads.annotation_page(principal, analysis.id, limit=most),
             use_cases.sent_files.collect(analysis.id),
         )
         if page is None:

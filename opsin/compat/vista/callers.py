@@ -2,14 +2,16 @@
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from starlette.exceptions import HTTPException
 
 from opsin.compat.vista.options import VistaOptions
 from opsin.core.access import LOCAL_COMPANY, Access, Principal, presented_key
 from opsin.core.accounts import Account, Accounts, clean_email
+from opsin.core.actors import NO_COMPANY
 from opsin.core.errors import Forbidden, Unauthenticated
+from opsin.core.roles import Permission, Rights
 
 ADMINISTRATORS = "admin"
 """The group whose members manage users; not those who reach it by a link."""
@@ -22,6 +24,8 @@ class Caller:
     home: Principal
     groups: Mapping[str, str | None]
     """Companies by id; the name is None where it was not needed yet."""
+    rights: Mapping[str, Rights] = field(default_factory=dict)
+    """What the account may do in each of them; of an account only."""
     account: Account | None = None
     is_dev: bool = False
     is_administrator: bool = False
@@ -37,7 +41,14 @@ class Caller:
             return self.home
         if company_id not in self.groups:
             raise Forbidden("Access forbidden")
-        return replace(self.home, company_id=company_id)
+        # A key may do elsewhere what it may do in all of its own company, and no more than that.
+        of_key = Rights(self.home.rights.company)
+        rights = of_key.limited_by(self.rights.get(company_id, Rights()))
+        return replace(self.home, company_id=company_id, rights=rights)
+
+    def principals(self) -> list[Principal]:
+        """The caller within each company that is open to it."""
+        return [self.principal(company_id) for company_id in self.groups]
 
 
 class Callers:
@@ -86,26 +97,34 @@ class Callers:
         email = clean_email(address)
         if email is None:
             raise Unauthenticated(f"Missing or invalid {options.user_header} header")
-        return await self._of_account((await self._accounts.of_email(email)).id)
+        by = Principal(NO_COMPANY, email, came_as="proxy")
+        return await self._of_account((await self._accounts.of_email(email, by=by)).id)
 
     async def _of_account(self, account_id: str, known: Principal | None = None) -> Caller:
         """An account, in all companies that it reaches; `known` is who came with a token of it."""
         account, names = await self._accounts.profile(account_id)
         if not account.is_active:
             raise Unauthenticated("This account is not active")
-        home = known or Principal(account.company_id, account.email, None, account.id)
-        return Caller(
-            replace(home, name=account.email),
-            await self._accounts.companies_of(account_id),
-            account,
-            is_dev=self._options.is_dev,
-            is_administrator=self._options.is_dev or ADMINISTRATORS in names.values(),
+        reached = await self._access.reach.of(account_id)
+        home = known or Principal(
+            account.company_id,
+            account.email,
+            None,
+            account.id,
+            rights=reached.rights.get(account.company_id, Rights()),
+            came_as="proxy",
         )
+        is_dev = self._options.is_dev
+        caller = Caller(
+            replace(home, name=account.email), reached.all, reached.rights, account, is_dev=is_dev
+        )
+        managed = [one for one, name in names.items() if name == ADMINISTRATORS]
+        manages = any(caller.principal(one).may(Permission.ADMIN) for one in managed)
+        return replace(caller, is_administrator=is_dev or manages)
 
     async def _local(self, email: str) -> Caller:
         local = await self._access.local()
-        account = await self._accounts.of_email(email, company=LOCAL_COMPANY)
-        home = Principal(local.company_id, email, None, account.id)
-        return Caller(
-            home, {local.company_id: LOCAL_COMPANY}, account, is_dev=True, is_administrator=True
-        )
+        account = await self._accounts.of_email(email, company=LOCAL_COMPANY, by=local)
+        home = Principal(local.company_id, email, None, account.id, came_as="dev")
+        groups = {local.company_id: LOCAL_COMPANY}
+        return Caller(home, groups, account=account, is_dev=True, is_administrator=True)

@@ -51,7 +51,7 @@ class ProjectRoutes:
         """The projects of the caller's groups, oldest first."""
         caller = self._door.caller(request)
         found = await self._door.use_cases.datasets.listed(
-            list(caller.groups), skip=skip, limit=limit
+            caller.principals(), skip=skip, limit=limit
         )
         return json_answer([project_object(dataset, name) for dataset, name in found])
 

@@ -56,14 +56,17 @@ class UserRoutes:
     async def groups(self, request: Request) -> Response:
         """Those of the caller's groups that own a project; in dev mode, what is offered too."""
         caller = self._door.caller(request)
-        names = await self._door.use_cases.datasets.group_names(list(caller.groups))
+        names = await self._door.use_cases.datasets.group_names(caller.principals())
         offered = self._door.options.mock_groups if caller.is_dev else ()
         return json_answer([*names, *(name for name in offered if name not in names)])
 
     async def create(self, request: Request, body: UserCreate) -> Response:
         """A new user, by an administrator."""
         self._require_administrator(request)
-        made = await self._door.use_cases.accounts.create(body.email, is_active=body.is_active)
+        home = self._door.caller(request).home
+        made = await self._door.use_cases.accounts.create(
+            body.email, is_active=body.is_active, by=home
+        )
         return json_answer(user_object(made), 201)
 
     async def read(self, request: Request, user_id: UUID) -> Response:
@@ -85,7 +88,8 @@ class UserRoutes:
         if found is None:
             raise NotFound("User not found")
         if body.is_active is not None:
-            found = await accounts.set_active(found.id, body.is_active)
+            home = self._door.caller(request).home
+            found = await accounts.set_active(found.id, body.is_active, home)
         return json_answer(user_object(found))
 
     async def create_key(self, request: Request, body: KeyCreate) -> Response:

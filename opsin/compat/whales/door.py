@@ -14,7 +14,7 @@ from opsin.compat.whales.batches import Batches
 from opsin.compat.whales.callers import Callers
 from opsin.compat.whales.detections import record_of, wire
 from opsin.compat.whales.identification import Answered, Identifier
-from opsin.compat.whales.metrics import WhalesCounts, exposition
+from opsin.compat.whales.metrics import WhalesCounts, WhalesMetrics
 from opsin.compat.whales.options import WhalesOptions
 from opsin.compat.whales.presence import while_present
 from opsin.compat.whales.texts import (
@@ -32,7 +32,6 @@ from opsin.core.errors import TooLarge
 from opsin.core.imaging.structure import sniff
 from opsin.core.immediate import PictureSource
 from opsin.core.predictions import Predicted
-from opsin.core.request_counts import RequestCounts
 from opsin.core.use_cases import UseCases
 
 SINGLE = ("/v1/predict-single", "/predict-single")
@@ -76,9 +75,10 @@ class WhalesDoor:
         )
         return [Route(path, _endpoint(handlers)) for path, handlers in table]
 
-    def metrics(self, requests: RequestCounts) -> str:
+    @property
+    def metrics(self) -> WhalesMetrics:
         """The documented families."""
-        return exposition(self._counts, requests)
+        return WhalesMetrics(self._counts)
 
     async def _single(self, request: Request) -> Response:
         principal = await self._callers.limited(request)

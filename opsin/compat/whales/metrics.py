@@ -1,7 +1,7 @@
 """The documented metrics, with their documented names and digits, in their documented order."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from opsin.compat.whales.identification import Answered
@@ -27,6 +27,43 @@ class WhalesCounts:
             if answered.score is not None:
                 self.scored += 1
                 self.score_total += answered.score
+
+
+_REJECTED = "rejected:"
+
+
+@dataclass(frozen=True, slots=True)
+class WhalesMetrics:
+    """The families, of this process's counts or of the sums of several processes'."""
+
+    counts: WhalesCounts
+
+    def numbers(self) -> dict[str, float]:
+        """What may be added up; rejections by their reasons."""
+        counts = self.counts
+        rejected = {f"{_REJECTED}{reason}": n for reason, n in counts.rejections.items()}
+        return {
+            "accepted": counts.accepted,
+            "scored": counts.scored,
+            "score_total": counts.score_total,
+            **rejected,
+        }
+
+    def text(self, numbers: Mapping[str, float], requests: RequestCounts) -> str:
+        """The families of such numbers."""
+        counts = WhalesCounts(
+            accepted=int(numbers["accepted"]),
+            rejections=Counter(
+                {
+                    name.removeprefix(_REJECTED): int(number)
+                    for name, number in numbers.items()
+                    if name.startswith(_REJECTED)
+                }
+            ),
+            scored=int(numbers["scored"]),
+            score_total=numbers["score_total"],
+        )
+        return exposition(counts, requests)
 
 
 def exposition(counts: WhalesCounts, requests: RequestCounts) -> str:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from opsin.core.contract import Reference, ReferenceRequest
 from opsin.core.engine import Task
-from opsin.core.errors import OpsinError
+from opsin.core.errors import NotFound, OpsinError
 
 
 class ReferenceStore(Protocol):
@@ -15,6 +15,21 @@ class ReferenceStore(Protocol):
     async def find(self, company_id: str, request: ReferenceRequest) -> Reference:
         """What the request names, of this company; NotFound says what there is not."""
         ...
+
+
+class NoReferences:
+    """For callers who do not read the whole company, which is whose references they are."""
+
+    async def find(self, company_id: str, request: ReferenceRequest) -> Reference:
+        raise NotFound(f"There is no collection {request.collection!r}.")
+
+
+def require_no_references(tasks: Sequence[Task]) -> None:
+    """The same for tasks that are run later; NotFound names the first collection."""
+    for task in tasks:
+        request = _request(task)
+        if request is not None:
+            raise NotFound(f"There is no collection {request.collection!r}.")
 
 
 async def with_references(

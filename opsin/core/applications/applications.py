@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from opsin.core import audit
 from opsin.core.access import Principal
 from opsin.core.applications.declared import DeclaredApplications
 from opsin.core.applications.records import (
@@ -26,6 +27,8 @@ from opsin.core.engine import make_task
 from opsin.core.errors import Conflict, InvalidInput, LimitReached, NotFound, OpsinError
 from opsin.core.plugin_host import PluginHost
 from opsin.core.records import columns_of, from_values, to_record
+from opsin.core.roles import Permission
+from opsin.core.scope import within
 from opsin.core.storable import check_json
 from opsin.storage.applications import application_runs, applications
 from opsin.storage.database import Database
@@ -38,7 +41,7 @@ MOST_APPLICATIONS = 1000
 
 def visible(principal: Principal) -> Sequence[ColumnElement[bool]]:
     """What limits every read of stored applications to the caller's own."""
-    return [applications.c.company_id == principal.company_id]
+    return [within(principal, applications)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,7 @@ class Applications:
 
     async def create(self, principal: Principal, new: NewApplication) -> ApplicationInfo:
         """A new one; Conflict when its name is taken, InvalidInput for steps that cannot be."""
+        principal.require(Permission.ADMIN)
         now = datetime.now(UTC)
         name = require_text(new.name, "name", 255)
         values = {
@@ -169,6 +173,8 @@ class Applications:
                 if (await connection.execute(count)).scalar_one() >= MOST_APPLICATIONS:
                     raise LimitReached(f"A company has at most {MOST_APPLICATIONS} applications")
                 await connection.execute(insert(applications).values(values))
+                subject = ("application", str(values["id"]))
+                audit.note(transaction, principal, "application.create", subject, name=name)
         except IntegrityError:
             raise _taken(name) from None
         return from_values(StoredApplication, values).info
@@ -193,10 +199,14 @@ class Applications:
             values["image_type"] = _image_type(changes.image_type)
         if changes.steps is not None:
             values["steps"] = self._checked(changes.steps)
+        principal.require(Permission.ADMIN)
         try:
             async with self._database.write() as transaction:
                 connection = transaction.connection
                 held = await self._own(connection, principal, application_id)
+                changed = sorted(values.keys() - {"updated_at"})
+                subject = ("application", held.id)
+                audit.note(transaction, principal, "application.update", subject, changed=changed)
                 await connection.execute(
                     update(applications).where(applications.c.id == held.id).values(values)
                 )
@@ -209,6 +219,9 @@ class Applications:
         async with self._database.write() as transaction:
             connection = transaction.connection
             held = await self._own(connection, principal, application_id)
+            principal.require(Permission.ADMIN)
+            subject = ("application", held.id)
+            audit.note(transaction, principal, "application.delete", subject, name=held.name)
             gone = select(datasets.c.id).where(datasets.c.deleted_at.is_not(None))
             attached = select(application_runs.c.id).where(
                 application_runs.c.dataset_id.not_in(gone),

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from opsin.core import audit
 from opsin.core.access import Principal
 from opsin.core.applications.applications import Applications
 from opsin.core.applications.records import ApplicationInfo, ImageRun, Run, RunCounts
@@ -14,6 +15,8 @@ from opsin.core.datasets import require_dataset
 from opsin.core.datasets import visible as visible_datasets
 from opsin.core.errors import InvalidInput, NotFound
 from opsin.core.records import Dataset, columns_of, from_values, to_record
+from opsin.core.roles import Permission
+from opsin.core.scope import within
 from opsin.storage.applications import application_runs, image_runs
 from opsin.storage.database import Database, Signal, Transaction
 from opsin.storage.event_log import NewEvent
@@ -25,7 +28,7 @@ def visible(principal: Principal) -> Sequence[ColumnElement[bool]]:
     """What limits every read of runs to the caller's own, on datasets that are still there."""
     gone = select(datasets.c.id).where(datasets.c.deleted_at.is_not(None))
     return [
-        application_runs.c.company_id == principal.company_id,
+        within(principal, application_runs),
         application_runs.c.dataset_id.not_in(gone),
     ]
 
@@ -58,6 +61,7 @@ class Runs:
             application = await self._applications.require(connection, principal, application_id)
             enabled = _chosen(application, steps)
             dataset = await _held_dataset(connection, principal, dataset_id)
+            principal.require(Permission.ADMIN, dataset.id)
             if application.image_type not in (None, dataset.image_type or application.image_type):
                 raise InvalidInput(
                     f"The application is for pictures of the type {application.image_type!r}, "
@@ -68,6 +72,7 @@ class Runs:
                 run = await _begin(transaction, principal, application, dataset, enabled)
             else:
                 run = await _change(transaction, earlier, enabled, is_enabled=True)
+            _note(transaction, principal, "attach", run)
         if run.backfill_until is not None:
             self.attached.fire()
         return run
@@ -78,6 +83,8 @@ class Runs:
             found = await _find(transaction.connection, principal, run_id, hold=True)
             if found is None:
                 raise NotFound("Run not found")
+            principal.require(Permission.ADMIN, found.dataset_id)
+            _note(transaction, principal, "detach", found)
             return await _change(transaction, found, found.steps, is_enabled=False)
 
     async def find(self, principal: Principal, run_id: str) -> Run | None:
@@ -121,7 +128,7 @@ class Runs:
             select(*columns_of(image_runs, ImageRun))
             .where(
                 image_runs.c.image_id.in_(wanted),
-                image_runs.c.company_id == principal.company_id,
+                within(principal, image_runs),
             )
             .order_by(image_runs.c.image_id, image_runs.c.run_id)
         )
@@ -135,7 +142,7 @@ class Runs:
         wanted = [one for one in map(canonical_id, run_ids) if one is not None]
         statement = (
             select(image_runs.c.run_id, func.count(), func.count(image_runs.c.completed_at))
-            .where(image_runs.c.run_id.in_(wanted), image_runs.c.company_id == principal.company_id)
+            .where(image_runs.c.run_id.in_(wanted), within(principal, image_runs))
             .group_by(image_runs.c.run_id)
         )
         async with self._database.read() as connection:
@@ -264,6 +271,13 @@ async def _change(
     changed = to_record(Run, (await transaction.connection.execute(statement)).one())
     transaction.emit(_event("run.updated", changed))
     return changed
+
+
+def _note(transaction: Transaction, principal: Principal, verb: str, run: Run) -> None:
+    audit.note(
+        transaction, principal, f"run.{verb}", ("run", run.id),
+        dataset_id=run.dataset_id, application=run.application_id, steps=run.steps,
+    )  # fmt: skip
 
 
 def _event(kind: str, run: Run) -> NewEvent:

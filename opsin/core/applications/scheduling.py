@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Row, Select, case, insert, literal, or_, s
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from opsin.core import tracing
 from opsin.core.analyses import task_columns
 from opsin.core.analysis_events import status_event
 from opsin.core.applications.completion import end_image_runs
@@ -93,6 +94,7 @@ class Scheduling:
         if not own:
             return 0
         priority = LIVE_PRIORITY if is_live else BACKFILL_PRIORITY
+        traced_at = tracing.place()
         rows = [
             {
                 "company_id": run.company_id,
@@ -104,6 +106,7 @@ class Scheduling:
                 "reuse": True,
                 "requested_by": run.created_by,
                 "attempts": 0,
+                "traceparent": traced_at,
                 "available_at": now,
                 "created_at": now,
                 "updated_at": now,

@@ -16,10 +16,17 @@ from opsin.core.classifiers.document import (
     read_document,
 )
 from opsin.core.classifiers.training import TrainingReport, train
-from opsin.core.collections.collections import emit, find_collection, inputs_of, lock_collection
+from opsin.core.collections.collections import (
+    emit,
+    find_own_collection,
+    inputs_of,
+    lock_collection,
+    note,
+)
 from opsin.core.collections.member_vectors import read_members
 from opsin.core.errors import Conflict, NotFound, StorageError
 from opsin.core.records import Collection, StoredClassifier, columns_of, from_values, to_record
+from opsin.core.roles import Permission
 from opsin.storage.database import Database, Transaction
 from opsin.storage.ids import new_id
 from opsin.storage.tables import classifiers
@@ -38,9 +45,10 @@ class Classifiers:
         scikit-learn.
         """
         async with self._database.read() as connection:
-            collection = await find_collection(connection, principal.company_id, key)
+            collection = await find_own_collection(connection, principal, key)
             if collection is None:
                 raise NotFound("Collection not found")
+            principal.require(Permission.ADMIN)
             members = await read_members(connection, collection.id)
             kept, damaged = await _candidates(connection, collection.id)
         report, text = await asyncio.to_thread(train, collection, members, kept)
@@ -50,6 +58,8 @@ class Classifiers:
             if locked.id != collection.id or ids != {one.id for one in kept} | damaged:
                 raise Conflict("Another training of this collection ended meanwhile; train again")
             await _store(transaction, report, text, kept)
+            digest = report.new.candidate.digest
+            note(transaction, principal, "classifier.train", locked, digest=digest)
         return report
 
     async def keep(
@@ -63,6 +73,7 @@ class Classifiers:
         async with self._database.write() as transaction:
             connection = transaction.connection
             collection = await lock_collection(connection, principal, key)
+            principal.require(Permission.ADMIN)
             if inputs_of(collection) != document.inputs:
                 raise Conflict("The classifier is made for other inputs than this collection's")
             rows = await connection.execute(
@@ -80,13 +91,14 @@ class Classifiers:
             }
             await connection.execute(insert(classifiers).values(values))
             emit(transaction, "classifier.added", collection, digest=digest)
+            note(transaction, principal, "classifier.keep", collection, digest=digest)
         return from_values(StoredClassifier, values)
 
     async def of(self, principal: Principal, key: str) -> list[StoredClassifier]:
         """The collection's classifiers, newest first."""
         c = classifiers.c
         async with self._database.read() as connection:
-            collection = await find_collection(connection, principal.company_id, key)
+            collection = await find_own_collection(connection, principal, key)
             if collection is None:
                 raise NotFound("Collection not found")
             statement = (

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from opsin.core import audit
 from opsin.core.access import Principal
 from opsin.core.collections.inputs import CollectionInput, NewInput, check_inputs
 from opsin.core.datasets import require_text
@@ -24,6 +25,8 @@ from opsin.core.records import (
     from_values,
     to_record,
 )
+from opsin.core.roles import Permission
+from opsin.core.scope import within
 from opsin.core.storable import is_storable_text
 from opsin.storage.database import Database, Transaction
 from opsin.storage.event_log import NewEvent
@@ -71,6 +74,7 @@ class Collections:
 
     async def create(self, principal: Principal, new: NewCollection) -> Collection:
         """A new, empty collection; Conflict when the company has one with this key."""
+        principal.require(Permission.ADMIN)
         key = collection_key(new.key)
         inputs = check_inputs(self._host, new.inputs, open_target=new.open_targets)
         now = datetime.now(UTC)
@@ -89,6 +93,7 @@ class Collections:
             async with self._database.write() as transaction:
                 await transaction.connection.execute(insert(collections).values(values))
                 emit(transaction, "collection.created", made)
+                note(transaction, principal, "collection.create", made)
         except IntegrityError:
             if await self.find(principal, key) is None:
                 raise
@@ -97,7 +102,7 @@ class Collections:
 
     async def find(self, principal: Principal, key: str) -> Collection | None:
         async with self._database.read() as connection:
-            return await find_collection(connection, principal.company_id, key)
+            return await find_own_collection(connection, principal, key)
 
     async def get(self, principal: Principal, key: str) -> Collection:
         """The caller's collection with this key; NotFound also for another company's."""
@@ -110,7 +115,7 @@ class Collections:
         """All of the caller's collections, oldest first."""
         statement = (
             select(*columns_of(collections, Collection))
-            .where(collections.c.company_id == principal.company_id)
+            .where(within(principal, collections))
             .order_by(collections.c.id)
         )
         async with self._database.read() as connection:
@@ -123,6 +128,7 @@ class Collections:
         condition = _chosen(choice)
         async with self._database.write() as transaction:
             collection = await lock_collection(transaction.connection, principal, key)
+            principal.require(Permission.ADMIN)
             done = await transaction.connection.execute(
                 delete(collection_members).where(
                     collection_members.c.collection_id == collection.id, condition
@@ -130,13 +136,17 @@ class Collections:
             )
             if done.rowcount:
                 collection = await touch(transaction, collection)
-                emit(transaction, "collection.members_removed", collection, count=done.rowcount)
+                count = done.rowcount
+                emit(transaction, "collection.members_removed", collection, count=count)
+                note(transaction, principal, "collection.remove_members", collection, count=count)
         return collection, done.rowcount
 
     async def delete(self, principal: Principal, key: str) -> str:
         """Delete a collection with its members and classifiers; gives its id."""
         async with self._database.write() as transaction:
             collection = await lock_collection(transaction.connection, principal, key)
+            principal.require(Permission.ADMIN)
+            note(transaction, principal, "collection.delete", collection)
             await transaction.connection.execute(
                 delete(collections).where(collections.c.id == collection.id)
             )
@@ -153,13 +163,13 @@ def plain_key(text: str) -> str | None:
 
 
 async def read_label_counts(
-    connection: AsyncConnection, company_id: str, collection_ids: Sequence[str]
+    connection: AsyncConnection, principal: Principal, collection_ids: Sequence[str]
 ) -> dict[str, dict[str, int]]:
     """How many members each label has, by the collection's id."""
     c = collection_members.c
     statement = (
         select(c.collection_id, c.label, func.count())
-        .where(c.company_id == company_id, c.collection_id.in_(collection_ids))
+        .where(within(principal, collection_members), c.collection_id.in_(collection_ids))
         .group_by(c.collection_id, c.label)
         .order_by(c.collection_id, c.label)
     )
@@ -191,11 +201,20 @@ async def find_collection(
     return None if row is None else to_record(Collection, row)
 
 
+async def find_own_collection(
+    connection: AsyncConnection, principal: Principal, key: str, *, lock: bool = False
+) -> Collection | None:
+    """The collection with this key, for a caller who reads the whole company; None for others."""
+    if not principal.may(Permission.READ):
+        return None
+    return await find_collection(connection, principal.company_id, key, lock=lock)
+
+
 async def lock_collection(
     connection: AsyncConnection, principal: Principal, key: str
 ) -> Collection:
     """The caller's collection, held until the transaction ends."""
-    found = await find_collection(connection, principal.company_id, key, lock=True)
+    found = await find_own_collection(connection, principal, key, lock=True)
     if found is None:
         raise NotFound("Collection not found")
     return found
@@ -218,6 +237,18 @@ def emit(transaction: Transaction, kind: str, collection: Collection, **data: An
     """Tell of a change of the collection."""
     told = {"collection_id": collection.id, "key": collection.key, **data}
     transaction.emit(NewEvent(kind, collection.company_id, data=told))
+
+
+def note(
+    transaction: Transaction,
+    principal: Principal,
+    action: str,
+    collection: Collection,
+    **details: Any,
+) -> None:
+    """Note who did what to the collection."""
+    subject = ("collection", collection.id)
+    audit.note(transaction, principal, action, subject, key=collection.key, **details)
 
 
 def inputs_of(collection: Collection) -> tuple[CollectionInput, ...]:

@@ -8,9 +8,10 @@ from typing import Any
 from opsin.core.access import Principal
 from opsin.core.collections.collections import (
     emit,
-    find_collection,
+    find_own_collection,
     inputs_of,
     lock_collection,
+    note,
     touch,
 )
 from opsin.core.collections.member_rows import (
@@ -25,6 +26,7 @@ from opsin.core.collections.member_vectors import GivenVector, join_vectors
 from opsin.core.datasets import require_text
 from opsin.core.errors import Conflict, InvalidInput, NotFound, OpsinError, TooLarge
 from opsin.core.records import Collection
+from opsin.core.roles import Permission
 from opsin.core.similarity.image_vectors import Answer, ImageVectors
 from opsin.core.storable import check_json
 from opsin.storage.database import Database, Transaction
@@ -98,6 +100,8 @@ class Enrolment:
         rows = await self._rows(principal, key, members, fingerprints)
         async with self._database.write() as transaction:
             collection = await lock_collection(transaction.connection, principal, key)
+            principal.require(Permission.ADMIN)
+            note(transaction, principal, "collection.add_members", collection, count=len(rows))
             return await _add(transaction, collection, rows)
 
     async def replace(
@@ -114,7 +118,12 @@ class Enrolment:
         rows = await self._rows(principal, key, members, fingerprints)
         async with self._database.write() as transaction:
             collection = await lock_collection(transaction.connection, principal, key)
+            principal.require(Permission.ADMIN)
             removed, new = await delete_others(transaction.connection, collection.id, rows)
+            note(
+                transaction, principal, "collection.replace_members", collection,
+                added=len(new), removed=removed,
+            )  # fmt: skip
             if removed:
                 collection = await touch(transaction, collection)
                 emit(transaction, "collection.members_removed", collection, count=removed)
@@ -131,11 +140,12 @@ class Enrolment:
             raise TooLarge(f"1 to {MOST_IMAGES} images may be added at once")
         label, attributes = require_text(new.label, "label", 255), _checked(new.attributes)
         async with self._database.read() as connection:
-            collection = await find_collection(connection, principal.company_id, key)
+            collection = await find_own_collection(connection, principal, key)
             if collection is None:
                 raise NotFound("Collection not found")
             fingerprints, _ = await known_models(connection, collection.id)
             already = await members_already(connection, collection.id, label, ids)
+        principal.require(Permission.ADMIN)
         asked = [image_id for image_id in ids if image_id not in already]
         answers = await self._vectors.of(principal, asked, inputs_of(collection), fingerprints)
         left_out: dict[str, OpsinError] = {image_id: _is_member() for image_id in already}
@@ -154,6 +164,7 @@ class Enrolment:
             for image_id in rows.keys() - kept:  # deleted meanwhile
                 left_out[image_id] = NotFound("Image not found")
             added = [row for image_id, row in rows.items() if image_id not in left_out]
+            note(transaction, principal, "collection.add_members", collection, count=len(added))
             enrolled = await _add(transaction, collection, added)
         told = [LeftOut(image_id, left_out[image_id]) for image_id in ids if image_id in left_out]
         return Enrolled(enrolled.collection, enrolled.added, told)
@@ -166,7 +177,7 @@ class Enrolment:
         fingerprints: Sequence[str],
     ) -> list[MemberRow]:
         async with self._database.read() as connection:
-            collection = await find_collection(connection, principal.company_id, key)
+            collection = await find_own_collection(connection, principal, key)
         if collection is None:
             raise NotFound("Collection not found")
         count = len(inputs_of(collection))

@@ -12,6 +12,7 @@ from opsin.core.access import Principal
 from opsin.core.errors import NotFound
 from opsin.core.history.main_metrics import MainMetric, main_metric_of, read_metric
 from opsin.core.records import Image
+from opsin.core.scope import within
 from opsin.core.soft_deletion import not_deleted
 from opsin.storage.applications import application_runs
 from opsin.storage.ids import canonical_id
@@ -67,7 +68,7 @@ class Wanted:
         found = [
             images.c.subject_id == self.subject_id,
             images.c.dataset_id == self.dataset_id,
-            images.c.company_id == principal.company_id,
+            within(principal, images),
             *not_deleted(images),
         ]
         if self.since is not None:
@@ -96,7 +97,7 @@ async def require_subject(
     statement = select(subjects.c.id).where(
         subjects.c.id == identity,
         subjects.c.dataset_id == dataset,
-        subjects.c.company_id == principal.company_id,
+        within(principal, subjects),
         *not_deleted(subjects),
     )
     found = identity and dataset and (await connection.execute(statement)).first()
@@ -111,7 +112,7 @@ async def runs_of(
     """The application of each run on a dataset."""
     statement = select(application_runs.c.id, application_runs.c.application_id).where(
         application_runs.c.dataset_id == dataset_id,
-        application_runs.c.company_id == principal.company_id,
+        within(principal, application_runs),
     )
     return {row[0]: row[1] for row in await connection.execute(statement)}
 

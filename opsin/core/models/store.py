@@ -2,7 +2,7 @@
 
 import importlib.util
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,7 +45,8 @@ class ModelStore:
     """Finds weights in `directory`, in packages and in folders; writes only in `directory`.
 
     A requirement is what a plugin declares; `models_of` says what it is here, by configuration.
-    All the other methods take requirements as they are here.
+    All the other methods take requirements as they are here.  What `runs_elsewhere` needs its
+    weights here, by which its results are known, but no package.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class ModelStore:
         offline: bool = False,
         configuration: ModelConfiguration | None = None,
         hub: Hub | None = None,
+        runs_elsewhere: Callable[[Loadable], bool] = lambda loadable: False,
     ) -> None:
         self.directory = directory
         self.offline = offline
@@ -63,6 +65,7 @@ class ModelStore:
         self._downloads = DownloadKeeper(directory)
         self._folders = FolderKeeper(directory, hub or Hub(), self._fingerprints)
         self._importable: set[str] = set()
+        self._runs_elsewhere = runs_elsewhere
 
     def models_of(self, loadable: Loadable) -> tuple[ModelRequirement, ...]:
         """The weights that an operation or a region finder needs on this server."""
@@ -89,7 +92,9 @@ class ModelStore:
 
     def missing(self, loadable: Loadable) -> str | None:
         """Why it cannot be loaded and what to do; None when it can.  Nothing is imported."""
-        packages = [name for name in loadable.requires if not self._can_import(name)]
+        packages: list[str] = []
+        if not self._runs_elsewhere(loadable):  # or they are needed there
+            packages = [name for name in loadable.requires if not self._can_import(name)]
         if packages:
             if loadable.extra is None:
                 return f"needs {', '.join(packages)}: pip install {' '.join(packages)}"

@@ -3,6 +3,7 @@
 import re
 import uuid
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -150,7 +151,7 @@ def _check_model(plugin: str, what: str, attribute: str, model: Any, base: type[
     if not isinstance(model, type) or not issubclass(model, base):
         raise PluginError(plugin, f"{what}: `{attribute}` must be a subclass of {base.__name__}")
     try:
-        model.model_json_schema(mode="validation" if base is Params else "serialization")
+        _make_schema(model, base is Params)
     except Exception as error:
         raise PluginError(
             plugin, f"{what}: `{attribute}` has a field without a JSON schema: {error}"
@@ -159,6 +160,12 @@ def _check_model(plugin: str, what: str, attribute: str, model: Any, base: type[
         inner_types(model)
     except ValueError as error:
         raise PluginError(plugin, f"{what}: `{attribute}`: {error}") from error
+
+
+@lru_cache(maxsize=512)
+def _make_schema(model: type[BaseModel], for_input: bool) -> None:
+    """Raises what pydantic raises for a class that has none; a class that has one keeps it."""
+    model.model_json_schema(mode="validation" if for_input else "serialization")
 
 
 def _check_targets(plugin: str, what: str, operation: Any) -> None:

@@ -4,7 +4,9 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from importlib import util
 
+from opsin.core import audit
 from opsin.core.access import Principal
+from opsin.core.actors import holder_of_link
 from opsin.core.errors import (
     BlobNotFound,
     DeadlineExceeded,
@@ -41,6 +43,7 @@ class Reports:
         most_waiting: int = 32,
         seconds: float = 60.0,
     ) -> None:
+        self._database = database
         self._images = images
         self._reader = Reader(database, host, history)
         self.limits = limits
@@ -77,7 +80,7 @@ class Reports:
         image = await self._images.by_id(image_id)
         if image.deleted_at is not None:
             raise NotFound("Image not found")
-        return await self._pdf(Principal(image.company_id, "signed link"), image, deadline)
+        return await self._pdf(holder_of_link(image.company_id), image, deadline)
 
     async def close(self) -> None:
         """End the threads; a report that is being written is not waited for."""
@@ -97,6 +100,11 @@ class Reports:
                 try:
                     contents = await self._reader.contents(principal, image)
                     content = await self._content(image)
+                    subject = ("image", image.id)
+                    await audit.note_read(
+                        self._database, principal, "image.report", subject,
+                        dataset_id=image.dataset_id,
+                    )  # fmt: skip
                     written = self._begin(contents, content, until)
                 except BaseException:
                     self._turns.release()

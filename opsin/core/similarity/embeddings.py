@@ -12,9 +12,11 @@ from pydantic import BaseModel, create_model
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from opsin.core.access import Principal
 from opsin.core.contract import Embedding, Result
 from opsin.core.errors import InvalidInput
 from opsin.core.records import Analysis
+from opsin.core.scope import within
 from opsin.core.storable import is_storable_text
 from opsin.storage.tables import embeddings
 
@@ -109,11 +111,11 @@ def vector_values(stored: bytes) -> tuple[float, ...]:
 
 
 async def read_vectors(
-    connection: AsyncConnection, company_id: str, analysis_ids: Sequence[str]
+    connection: AsyncConnection, principal: Principal, analysis_ids: Sequence[str]
 ) -> dict[str, tuple[float, ...]]:
-    """The vectors of those of a company's analyses that have one, by analysis."""
+    """The vectors of those of the caller's analyses that have one, by analysis."""
     statement = select(embeddings.c.analysis_id, embeddings.c.vector).where(
-        embeddings.c.company_id == company_id, embeddings.c.analysis_id.in_(analysis_ids)
+        within(principal, embeddings), embeddings.c.analysis_id.in_(analysis_ids)
     )
     rows = await connection.execute(statement)
     return {analysis_id: vector_values(vector) for analysis_id, vector in rows}

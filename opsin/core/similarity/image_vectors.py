@@ -19,6 +19,7 @@ from opsin.core.images import Images
 from opsin.core.imaging import DecodeOptions
 from opsin.core.models.store import ModelStore
 from opsin.core.plugin_host import PluginHost
+from opsin.core.scope import within
 from opsin.core.similarity.embeddings import space_of, vector_values
 from opsin.storage.database import Database
 from opsin.storage.ids import canonical_id
@@ -117,7 +118,7 @@ class ImageVectors:
             select(c.image_id, c.vector, c.model_fingerprint, analyses.c.parameters)
             .join(analyses, analyses.c.id == c.analysis_id)
             .where(
-                c.company_id == principal.company_id,
+                within(principal, embeddings),
                 c.image_id.in_([one for given in image_ids if (one := canonical_id(given))]),
                 c.space.in_([space_of(operation.name, operation.version, m) for m in models]),
                 c.target == task.target.value,

@@ -15,6 +15,7 @@ from opsin.core.contract import Operation, Target
 from opsin.core.errors import Conflict, InvalidInput
 from opsin.core.images import require_image
 from opsin.core.plugin_host import PluginHost
+from opsin.core.scope import within
 from opsin.storage.database import Database
 from opsin.storage.ids import canonical_id
 from opsin.storage.tables import analyses
@@ -74,9 +75,7 @@ class NearDuplicates:
                     f"This image has no hashes by {operation!r} of its {part.value} yet: "
                     "analyze it first"
                 )
-            others = hashed.where(
-                analyses.c.company_id == principal.company_id, analyses.c.image_id != image.id
-            )
+            others = hashed.where(within(principal, analyses), analyses.c.image_id != image.id)
             if dataset_id is not None:
                 others = others.where(analyses.c.dataset_id == canonical_id(dataset_id))
             best: list[NearDuplicate] = []

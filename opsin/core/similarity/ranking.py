@@ -89,13 +89,18 @@ class Ranking:
     """
 
     def __init__(
-        self, query: bytes, most: int, *, without: str | None = None, dataset_id: str | None = None
+        self,
+        query: bytes,
+        most: int,
+        *,
+        without: str | None = None,
+        dataset_ids: Sequence[str] | None = None,
     ) -> None:
         self._query = np.frombuffer(query, "<f4").astype(np.float64)
         self._squared = float((self._query * self._query).sum())
         self._most = most
         self._without = without
-        self._dataset_id = dataset_id
+        self._dataset_ids = None if dataset_ids is None else np.array(dataset_ids, _ID)
         self._best: list[tuple[float, str, str]] = []
 
     def add(self, block: VectorBlock) -> None:
@@ -105,8 +110,8 @@ class Ranking:
         chosen = block.inverse_lengths > 0
         if self._without is not None:
             chosen &= block.image_ids != self._without.encode()
-        if self._dataset_id is not None:
-            chosen &= block.dataset_ids == self._dataset_id.encode()
+        if self._dataset_ids is not None:
+            chosen &= np.isin(block.dataset_ids, self._dataset_ids)
         rows = np.flatnonzero(chosen)
         if len(rows) > self._most:
             rows = self._promising(block, rows)

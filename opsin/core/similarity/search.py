@@ -51,14 +51,14 @@ class VectorSearch:
         """
         from opsin.core.similarity.ranking import Ranking, VectorBlock
 
-        ranking = Ranking(query, most, without=without, dataset_id=scope.dataset_id)
+        ranking = Ranking(query, most, without=without, dataset_ids=scope.dataset_ids)
         async with self._database.read() as connection:
             rows = await nearest_by_index(connection, scope, query, most, without)
         if rows is not None:
             if rows:
                 ranking.add(VectorBlock.of(rows, scope.dimensions))
             return ranking.matches()
-        blocks = await self._blocks(replace(scope, dataset_id=None))
+        blocks = await self._blocks(replace(scope, dataset_ids=None))
         if blocks is None:
             await self._read_through(scope, ranking)
         else:

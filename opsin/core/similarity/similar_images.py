@@ -11,6 +11,7 @@ from opsin.core.engine import Engine
 from opsin.core.errors import Conflict, InvalidInput
 from opsin.core.images import require_image
 from opsin.core.plugin_host import PluginHost
+from opsin.core.scope import within
 from opsin.core.similarity.embeddings import space_of, vector_bytes
 from opsin.core.similarity.search import VectorSearch
 from opsin.core.storable import is_storable_text
@@ -22,7 +23,6 @@ from opsin.storage.vectors import Scope
 if TYPE_CHECKING:
     from opsin.core.similarity.ranking import Match
 
-_NO_DATASET = "00000000-0000-0000-0000-000000000000"
 _LONGEST_TEXT = 10_000
 
 
@@ -59,7 +59,7 @@ class SimilarImages:
             newest = (
                 select(c.space, c.dimensions, c.vector)
                 .where(
-                    c.company_id == principal.company_id,
+                    within(principal, embeddings),
                     c.image_id == image.id,
                     c.operation == operation,
                     c.target == part.value,
@@ -73,7 +73,11 @@ class SimilarImages:
                 "analyze it first"
             )
         scope = Scope(
-            principal.company_id, found.space, part.value, found.dimensions, _dataset(dataset_id)
+            principal.company_id,
+            found.space,
+            part.value,
+            found.dimensions,
+            _datasets(principal, dataset_id),
         )
         return await self._search.nearest(scope, found.vector, most, without=image.id)
 
@@ -99,7 +103,11 @@ class SimilarImages:
         version = self._host.operation(operation).version
         space = space_of(operation, version, like.model_fingerprint)
         scope = Scope(
-            principal.company_id, space, part.value, len(like.vector), _dataset(dataset_id)
+            principal.company_id,
+            space,
+            part.value,
+            len(like.vector),
+            _datasets(principal, dataset_id),
         )
         return await self._search.nearest(scope, vector_bytes(like.vector), most)
 
@@ -111,6 +119,13 @@ class SimilarImages:
         return operation.default_target if target is None else target
 
 
-def _dataset(dataset_id: str | None) -> str | None:
+def _datasets(principal: Principal, dataset_id: str | None) -> tuple[str, ...] | None:
+    """Where is looked: in the dataset that is named, and only where the caller reads."""
+    readable = principal.rights.readable
+    if dataset_id is None:
+        return readable
+    wanted = canonical_id(dataset_id)
     # What is no id is the id of no dataset, rather than of every one.
-    return None if dataset_id is None else canonical_id(dataset_id) or _NO_DATASET
+    if wanted is None or (readable is not None and wanted not in readable):
+        return ()
+    return (wanted,)

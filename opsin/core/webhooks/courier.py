@@ -5,13 +5,15 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from opsin.core import tracing
 from opsin.core.errors import ConfigurationError, OpsinError, StorageError
 from opsin.core.events import RESYNC, Events
 from opsin.core.webhooks.attempt_ends import Ended
 from opsin.core.webhooks.clock import Clock
+from opsin.core.webhooks.counts import WebhookCounts
 from opsin.core.webhooks.endings import Endings
 from opsin.core.webhooks.formats import Formats, Outgoing
 from opsin.core.webhooks.ledger import Due, Ledger
@@ -45,6 +47,7 @@ class Post:
     schedule: Schedule
     slots: Slots
     clock: Clock
+    counts: WebhookCounts = field(default_factory=WebhookCounts)
 
 
 class Courier:
@@ -189,12 +192,22 @@ class Courier:
         async with self._post.slots.taken(is_failing=self._endings.failures > 0):
             sent_at = self._now()
             try:
-                answer = await self._answer(identity, event, sent_at)
+                parent = await self._parent(event)
+                with tracing.span("send a webhook", kind="client", parent=parent) as span:
+                    answer = await self._answer(identity, event, sent_at)
+                    _tell(span, answer)
             except ConfigurationError as error:
                 await self._add(self._endings.stopped(sent_at, error.message), is_known=False)
                 return
         ended = self._endings.ended(identity, event, delivery, answer, sent_at, self._now())
+        self._post.counts.add(answer, ended)
         await self._add(ended, is_known=delivery is not None)
+
+    async def _parent(self, event: Event) -> tracing.Place:
+        """Where in a trace the analysis was asked that the event tells of."""
+        if tracing.tracer is None or event.analysis_id is None:
+            return tracing.NOWHERE
+        return await self._post.ledger.traceparent(event.analysis_id) or tracing.NOWHERE
 
     async def _answer(self, identity: str, event: Event, sent_at: datetime) -> Answer | None:
         """What the receiver says; None when its format has nothing to say about the event."""
@@ -207,6 +220,8 @@ class Courier:
             return Answer(None, _NOT_WRITTEN, 0.0)
         if request is None:
             return None
+        if (place := tracing.place()) is not None:
+            request = replace(request, headers={**request.headers, "traceparent": place})
         return await self._lane.post(webhook.url, request)
 
     async def _add(self, ended: Ended, *, is_known: bool) -> None:
@@ -233,3 +248,13 @@ class Courier:
 
     def _now(self) -> datetime:
         return self._post.clock.now()
+
+
+def _tell(span: tracing.Span, answer: Answer | None) -> None:
+    """How an attempt went; nothing of where it went to."""
+    if answer is None:
+        span.set("opsin.said_nothing", True)
+    elif answer.status is not None:
+        span.set("http.response.status_code", answer.status)
+    if answer is not None and not answer.is_success:
+        span.fail("no success")

@@ -7,13 +7,14 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, delete, func, or_, select, text, update
 
+from opsin.core.errors import StorageError
 from opsin.core.records import columns_of, to_record
 from opsin.core.webhooks.attempt_ends import Ended, write_ends
 from opsin.core.webhooks.records import Delivery, DeliveryStatus, Webhook
 from opsin.storage.database import Database
 from opsin.storage.event_log import Event
 from opsin.storage.ids import new_id
-from opsin.storage.tables import events
+from opsin.storage.tables import analyses, events
 from opsin.storage.webhooks import webhook_deliveries, webhooks
 
 _CLAIM_AT_ONCE = 200
@@ -64,6 +65,16 @@ class Ledger:
         )
         async with self._database.write() as transaction:
             return list((await transaction.connection.execute(statement)).scalars())
+
+    async def traceparent(self, analysis_id: str) -> str | None:
+        """Where in a trace this analysis was asked; None also where nobody can say now."""
+        statement = select(analyses.c.traceparent).where(analyses.c.id == analysis_id)
+        try:
+            async with self._database.read() as connection:
+                found: str | None = (await connection.execute(statement)).scalar()
+        except StorageError:
+            return None
+        return found
 
     async def start(self, webhook_id: str) -> Webhook | None:
         """The webhook as it is now, from where its owner wants it; None when it is not ours.

@@ -115,9 +115,10 @@ class Poster:
             raise InvalidInput(f"a webhook's URL has at most {MAX_URL_CHARACTERS} characters")
         try:
             target = httpx.URL(url)
+            host = target.raw_host  # httpx lets halves of characters through, until it is read
         except (httpx.InvalidURL, ValueError):
             raise InvalidInput("the webhook's URL is not valid") from None
-        if target.scheme not in _DEFAULT_PORTS or not target.raw_host or target.port == 0:
+        if target.scheme not in _DEFAULT_PORTS or not host or target.port == 0:
             raise InvalidInput("a webhook's URL must start with https:// and a host")
         if target.userinfo:
             raise InvalidInput("a webhook's URL must not contain a user name or password")
@@ -129,7 +130,7 @@ class Poster:
         with suppress(ValueError):  # a name, not an address
             self._policy.check(target.host, port, [target.host.strip("[]")])
         return Target(
-            target.raw_host.decode("ascii"),
+            host.decode("ascii"),
             port,
             target.scheme == "https",
             target.netloc.decode("ascii"),

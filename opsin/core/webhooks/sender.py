@@ -8,6 +8,7 @@ from typing import Final
 from opsin.core.errors import StorageError
 from opsin.core.events import Events
 from opsin.core.webhooks.clock import Clock
+from opsin.core.webhooks.counts import WebhookCounts
 from opsin.core.webhooks.courier import Courier, Post
 from opsin.core.webhooks.formats import Formats
 from opsin.core.webhooks.ledger import Ledger
@@ -87,6 +88,11 @@ class Sender:
                 await self._ledger.committed.wait(seen, _LOOK_SECONDS)
         finally:
             await self._stop(writing)
+
+    @property
+    def counts(self) -> WebhookCounts:
+        """What has been sent from here."""
+        return self._post.counts
 
     @property
     def webhook_ids(self) -> frozenset[str]:

@@ -1,17 +1,21 @@
 """What a company does with its webhooks: make, change, try and delete them, send again."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from opsin.core import audit
 from opsin.core.access import Principal
 from opsin.core.datasets import require_dataset, require_text
 from opsin.core.errors import Conflict, InvalidInput, LimitReached, NotFound
 from opsin.core.records import columns_of, to_record
+from opsin.core.roles import Permission
+from opsin.core.scope import within
 from opsin.core.webhooks.formats import STANDARD, Formats, Outgoing
 from opsin.core.webhooks.kinds import PING, checked_kinds
 from opsin.core.webhooks.posting import Answer, Poster
@@ -110,9 +114,11 @@ class Webhooks:
         }
         async with self._database.write() as transaction:
             connection = transaction.connection
+            dataset_id = None
             if new.dataset_id is not None:
-                dataset = await require_dataset(connection, principal, new.dataset_id)
-                values["dataset_id"] = dataset.id
+                dataset_id = (await require_dataset(connection, principal, new.dataset_id)).id
+                values["dataset_id"] = dataset_id
+            principal.require(Permission.ADMIN, dataset_id)
             await _require_room(connection, principal)
             if new.is_only:
                 await _require_none(connection, principal, values)
@@ -120,6 +126,7 @@ class Webhooks:
             await connection.execute(insert(webhooks).values(values))
             made = await _require(connection, principal, identity)
             _emit(transaction, "webhook.created", made)
+            _note(transaction, principal, "create", made, host=_host(made.url))
         return made, secret
 
     async def find(self, principal: Principal, webhook_id: str) -> Webhook | None:
@@ -135,9 +142,7 @@ class Webhooks:
 
     async def listed(self, principal: Principal, *, format: str | None = None) -> list[Webhook]:
         """The company's webhooks, oldest first; those of one format."""
-        statement = select(*columns_of(webhooks, Webhook)).where(
-            webhooks.c.company_id == principal.company_id
-        )
+        statement = select(*columns_of(webhooks, Webhook)).where(within(principal, webhooks))
         if format is not None:
             statement = statement.where(webhooks.c.format == format)
         async with self._database.read() as connection:
@@ -158,6 +163,7 @@ class Webhooks:
         async with self._database.write() as transaction:
             connection = transaction.connection
             webhook = await _require(connection, principal, webhook_id, lock=True)
+            principal.require(Permission.ADMIN, webhook.dataset_id)
             values = self._changed(webhook, changes)
             if changes.after is not None:
                 values["restart_at"] = await _position(connection, changes.after)
@@ -167,6 +173,9 @@ class Webhooks:
             if changes.active is True or changes.url is not None:
                 await _make_due(connection, webhook, self._now())
             _emit(transaction, "webhook.updated", changed)
+            told = [name for name in asdict(changes) if getattr(changes, name) is not None]
+            host = _host(changed.url)
+            _note(transaction, principal, "update", changed, changed=told, host=host)
         return changed
 
     async def rotate(
@@ -179,6 +188,7 @@ class Webhooks:
         async with self._database.write() as transaction:
             connection = transaction.connection
             webhook = await _require(connection, principal, webhook_id, lock=True)
+            principal.require(Permission.ADMIN, webhook.dataset_id)
             secret = self._secrets.of(webhook.id, salt)
             values = {
                 "secret_salt": salt,
@@ -189,12 +199,15 @@ class Webhooks:
             }
             changed = await _update(connection, principal, webhook, values)
             _emit(transaction, "webhook.updated", changed)
+            _note(transaction, principal, "rotate", changed)
         return changed, secret
 
     async def delete(self, principal: Principal, webhook_id: str) -> str:
         """Forget a webhook and its deliveries; nothing is sent from now on."""
         async with self._database.write() as transaction:
             webhook = await _require(transaction.connection, principal, webhook_id, lock=True)
+            principal.require(Permission.ADMIN, webhook.dataset_id)
+            _note(transaction, principal, "delete", webhook, host=_host(webhook.url))
             await transaction.connection.execute(
                 delete(webhooks).where(webhooks.c.id == webhook.id)
             )
@@ -204,6 +217,11 @@ class Webhooks:
     async def ping(self, principal: Principal, webhook_id: str) -> Answer:
         """Send a ping now, also to one that is paused, and tell what the receiver says."""
         webhook = await self.get(principal, webhook_id)
+        principal.require(Permission.ADMIN, webhook.dataset_id)
+        await audit.note_read(
+            self._database, principal, "webhook.ping", ("webhook", webhook.id),
+            dataset_id=webhook.dataset_id,
+        )  # fmt: skip
         now = self._now()
         async with self._database.read() as connection:
             end = await last_position(connection, principal.company_id)
@@ -224,7 +242,7 @@ class Webhooks:
         now = self._now()
         mine = (
             webhook_deliveries.c.id == canonical_id(delivery_id),
-            webhook_deliveries.c.company_id == principal.company_id,
+            within(principal, webhook_deliveries),
         )
         async with self._database.write() as transaction:
             # Before the delivery, as a sender does that writes one down.
@@ -248,6 +266,9 @@ class Webhooks:
             if row is None:
                 raise NotFound("Webhook delivery not found")
             delivery = to_record(Delivery, row)
+            webhook = await _require(transaction.connection, principal, delivery.webhook_id)
+            principal.require(Permission.ADMIN, webhook.dataset_id)
+            _note(transaction, principal, "redeliver", webhook, delivery=delivery.id)
             await transaction.connection.execute(
                 update(webhooks)
                 .where(webhooks.c.id == delivery.webhook_id)
@@ -311,7 +332,7 @@ async def _require(
 ) -> Webhook:
     statement = select(*columns_of(webhooks, Webhook)).where(
         webhooks.c.id == canonical_id(webhook_id),
-        webhooks.c.company_id == principal.company_id,
+        within(principal, webhooks),
     )
     row = (await connection.execute(statement.with_for_update() if lock else statement)).first()
     if row is None:
@@ -343,6 +364,20 @@ async def _require_none(
     )
     if (await connection.execute(same.limit(1))).first() is not None:
         raise Conflict("There is such a webhook already")
+
+
+def _note(
+    transaction: Transaction, principal: Principal, verb: str, webhook: Webhook, **details: Any
+) -> None:
+    audit.note(
+        transaction, principal, f"webhook.{verb}", ("webhook", webhook.id),
+        dataset_id=webhook.dataset_id, **details,
+    )  # fmt: skip
+
+
+def _host(url: str) -> str | None:
+    """Where it goes; the rest of an address may hold a secret."""
+    return urlsplit(url).hostname
 
 
 async def _position(connection: AsyncConnection, after: int | None) -> int:

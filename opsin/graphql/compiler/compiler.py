@@ -41,6 +41,8 @@ class ReadCounts:
 
     compiled: int = 0
     ordinary: int = 0
+    planned: int = 0
+    """Plans that were made: each serves for as long as its document is asked for."""
 
 
 Root: TypeAlias = tuple[Asked, FieldPlan | bytes | None]
@@ -177,6 +179,7 @@ class Compiler:
         node: OperationDefinitionNode,
         booleans: Mapping[str, bool],
     ) -> OperationPlan:
+        self.counts.planned += 1
         query = self.schema.query_type
         assert query is not None, "the schema has a query"
         selections = Selections(self.schema, fragments_of(document), booleans)

@@ -57,7 +57,7 @@ class FieldPlan:
         try:
             if self._sites is not None:
                 meanings = [site.meaning(context, variables) for site in self._sites]
-                known = self._statements.get((sql, *(one.shape for one in meanings)))
+                known = self._statements.get(_key(sql, context, meanings))
                 if known is not None:
                     return known, meanings
             return self._written(context, variables, sql)
@@ -115,10 +115,18 @@ class FieldPlan:
             meanings.append(site.meaning(context, variables))
             return meanings[-1]
 
-        statement = self.write(StatementWriter(self.rules, sql, self.selections, visit))
+        is_narrow = context.principal.rights.readable is not None
+        writer = StatementWriter(self.rules, sql, self.selections, visit, is_narrow)
+        statement = self.write(writer)
         self._sites = sites
-        self._statements.put((sql, *(one.shape for one in meanings)), statement, 1)
+        self._statements.put(_key(sql, context, meanings), statement, 1)
         return statement, meanings
+
+
+def _key(sql: JsonSql, context: Context, meanings: Sequence[Meaning]) -> Shape:
+    """All that a statement depends on beside the field itself."""
+    is_narrow = context.principal.rights.readable is not None
+    return (sql, is_narrow, *(one.shape for one in meanings))
 
 
 def _bound(
@@ -132,8 +140,13 @@ def _bound(
         list(ids) if site == IDS else meanings[site].values[number]
         for site, number in statement.parameters
     ]
-    # Without a row nothing is asked of the database but what is written in the statement.
-    return [context.principal.company_id, *given] if statement.reads_rows else given
+    if not statement.reads_rows:  # nothing is asked of the database but what is written in it
+        return given
+    principal = context.principal
+    readable = principal.rights.readable
+    if readable is None:
+        return [principal.company_id, *given]
+    return [principal.company_id, list(readable), *given]
 
 
 async def _filled(

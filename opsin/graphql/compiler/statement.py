@@ -9,6 +9,7 @@ from graphql import GraphQLField, GraphQLObjectType, is_non_null_type, is_object
 from sqlalchemy import Table
 
 from opsin.core.events import CURSOR_DIGITS
+from opsin.core.scope import NAMES, WAYS
 from opsin.core.soft_deletion import DeletedRows, deletion_column
 from opsin.graphql.compiler.arguments import Given, Meaning, python_name
 from opsin.graphql.compiler.columns import given, shown
@@ -37,6 +38,8 @@ from opsin.storage.tables import events
 
 COMPANY = 1
 """The number of the parameter that every statement has first: whose rows may be read."""
+DATASETS = 2
+"""That of a caller who sees single datasets only: the list of their ids."""
 IDS = -1
 """Stands for a site where a parameter is the list of ids of the rows to read."""
 
@@ -90,6 +93,8 @@ class StatementWriter:
     sql: JsonSql
     selections: Selections
     visit: Visit
+    is_narrow: bool = False
+    """Whether the caller sees single datasets only, which are then the second parameter."""
     _sites: int = 0
     _aliases: int = 0
     _parameters: list[tuple[int, int]] = field(default_factory=list)
@@ -153,11 +158,32 @@ class StatementWriter:
         """
         mine = f"{alias}.company_id={self.sql.placeholder(COMPANY)}"
         every = [mine if by_company else self.sql.unindexed(mine), *conditions]
+        if self.is_narrow:
+            every.append(self._in_datasets(table, alias))
         deleted_at = deletion_column(table)
         if deleted_at is not None and deleted is not DeletedRows.INCLUDED:
             null = "NOT NULL" if deleted is DeletedRows.ONLY else "NULL"
             every.append(f"{alias}.{deleted_at} IS {null}")
         return f"FROM {table.name} {alias} WHERE {' AND '.join(every)}"
+
+    def _in_datasets(self, table: Table, alias: str) -> str:
+        """Of a caller who sees single datasets only: that a row lies in one of them.
+
+        As `opsin.core.scope.within` says it, which tells of each table how.
+        """
+        listed = self.sql.placeholder(DATASETS)
+        # Whatever is read, PostgreSQL must see what type the parameter has.
+        is_given = self.sql.has_list(listed, "uuid")
+        if table.name in NAMES:
+            return is_given
+        way = WAYS.get(table.name)
+        if way is None:
+            return f"NOT ({is_given})"
+        column = f"{alias}.{way.column}"
+        if way.through is None:
+            return self.sql.unindexed(self.sql.among(column, listed, "uuid"))
+        other = self.alias()
+        return f"EXISTS (SELECT 1 {self.rows(way.through, other, [f'{other}.id={column}'])})"
 
     def alias(self) -> str:
         self._aliases += 1
@@ -171,7 +197,8 @@ class StatementWriter:
     def _bind(self, site: int, value: int) -> str:
         if (site, value) not in self._parameters:
             self._parameters.append((site, value))
-        return self.sql.placeholder(COMPANY + 1 + self._parameters.index((site, value)))
+        first = DATASETS if self.is_narrow else COMPANY
+        return self.sql.placeholder(first + 1 + self._parameters.index((site, value)))
 
     def type(self, name: str) -> GraphQLObjectType:
         found = self.selections.schema.get_type(name)

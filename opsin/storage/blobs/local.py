@@ -1,6 +1,7 @@
 """Blobs as files below one folder, written whole or not at all."""
 
 import asyncio
+import errno
 import hashlib
 import os
 import re
@@ -127,6 +128,13 @@ class LocalBlobStore(BlobStore):
             for stat in found:
                 yield stat
 
+    async def link(self, key: str, other: "LocalBlobStore", size: int) -> bool:
+        """Have the blob of another store, of so many bytes, here too, without another copy.
+
+        False where it is not there, or where the two folders are on different disks.
+        """
+        return await _in_thread(_link, other._path(key), self._path(key), size)
+
     async def discard_unfinished(self, before: datetime) -> int:
         return await _in_thread(_discard_old, self._incoming, before.timestamp())
 
@@ -217,6 +225,22 @@ def _open_at(path: Path, start: int) -> IO[bytes] | None:
         return None
     file.seek(start)
     return file
+
+
+def _link(source: Path, path: Path, size: int) -> bool:
+    try:
+        if source.stat().st_size != size:
+            return False
+        _make_folder(path.parent)
+        os.link(source, path)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EEXIST):
+            return False
+        raise
+    _sync_folder(path.parent)
+    return True
 
 
 def _make_folder(folder: Path) -> None:

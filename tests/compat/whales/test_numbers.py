@@ -67,9 +67,10 @@ async def test_a_parser_accepts_all_of_it(model: Path, tmp_path: Path) -> None:
         assert len(found) == 1, (name, labels, found)
         return found[0]
 
-    assert value("opsin_http_responses_total", status="200") == 4
-    assert value("opsin_http_first_byte_seconds_count") == 4
-    assert value("opsin_http_first_byte_seconds_bucket", le="+Inf") == 4
+    assert value("opsin_http_responses_total", status="200", route="whales") == 3
+    assert value("opsin_http_responses_total", status="200", route="graphql") == 1
+    assert value("opsin_http_first_byte_seconds_count", route="whales") == 3
+    assert value("opsin_http_first_byte_seconds_bucket", route="whales", le="+Inf") == 3
     assert value("opsin_answers_total", by="computed") >= 1
     assert value("opsin_answers_total", by="memory") == 1
     assert value("opsin_graphql_reads_total", way="compiled") == 1

@@ -182,12 +182,12 @@ async def test_labels_are_counted(parts: Parts, principal: Principal) -> None:
     made = await new_collection(parts, principal)
     empty = await new_collection(parts, principal, "empty")
     await enroll(parts, principal, [NewMember(label, [VECTOR]) for label in "aab"])
-    for company_id, expected in (
-        (principal.company_id, {"a": 2, "b": 1}),
-        ((await other_company(parts)).company_id, {}),
+    for caller, expected in (
+        (principal, {"a": 2, "b": 1}),
+        (await other_company(parts), {}),
     ):
         async with parts.use_cases.database.read() as connection:
-            counts = await read_label_counts(connection, company_id, [made.id, empty.id])
+            counts = await read_label_counts(connection, caller, [made.id, empty.id])
         assert counts == {made.id: expected, empty.id: {}}
 
 

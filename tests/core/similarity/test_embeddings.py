@@ -51,9 +51,9 @@ async def test_a_finished_embedding_is_stored_once(parts: Parts, principal: Prin
     assert "vector" not in analysis.result and analysis.result["dimensions"] == 4
     async with parts.use_cases.database.read() as connection:
         (row,) = (await connection.execute(select(embeddings))).all()
-        vectors = await read_vectors(connection, principal.company_id, [asked.id])
+        vectors = await read_vectors(connection, principal, [asked.id])
         other = await other_company(parts)
-        assert await read_vectors(connection, other.company_id, [asked.id]) == {}
+        assert await read_vectors(connection, other, [asked.id]) == {}
     assert (row.analysis_id, row.image_id, row.dataset_id, row.company_id) == (
         asked.id,
         image.id,

@@ -95,7 +95,7 @@ async def test_2000_vectors_of_tenants_spaces_and_targets_are_ranked_exactly(
         assert found[0].similarity <= 1 and [f.similarity for f in found] == sorted(
             (f.similarity for f in found), reverse=True
         )
-        here_only = replace(scope, dataset_id=ours.dataset_id)
+        here_only = replace(scope, dataset_ids=(ours.dataset_id,))
         found = await search.nearest(here_only, query.tobytes(), 25, without=without)
         assert ids_of(found) == expected(vectors, here, query, 25, without)
     assert len(await search.nearest(scope, vectors[0].tobytes(), 5000)) == 1000

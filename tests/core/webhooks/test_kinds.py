@@ -18,7 +18,7 @@ def test_every_kind_of_event_can_be_asked_for() -> None:
         if path.parent.name == "webhooks" and path.name == "kinds.py":
             continue
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call):
+            if isinstance(node, ast.Call) and not _is_note(node):
                 written |= {
                     argument.value
                     for argument in node.args
@@ -27,6 +27,11 @@ def test_every_kind_of_event_can_be_asked_for() -> None:
                     and _is_kind(argument.value)
                 }
     assert written == set(KINDS)
+
+
+def _is_note(node: ast.Call) -> bool:
+    """Whether it is the audit that is told: its actions look like kinds."""
+    return ast.unparse(node.func).rpartition(".")[2].lstrip("_").startswith("note")
 
 
 def _is_kind(text: str) -> bool:

@@ -7,6 +7,8 @@ Revises: 0008
 import sqlalchemy as sa
 from alembic import op
 
+from opsin.storage.audit_guard import guards
+
 revision = "0009"
 down_revision = "0008"
 branch_labels = None
@@ -23,6 +25,19 @@ def upgrade() -> None:
         op.add_column(
             table, sa.Column("role", sa.String(length=16), server_default="admin", nullable=True)
         )
+    op.add_column("analyses", sa.Column("traceparent", sa.String(length=55), nullable=True))
+    op.add_column(
+        "analyses",
+        sa.Column("suspicion", sa.Integer(), server_default=sa.text("0"), nullable=False),
+    )
+    suspected = sa.text("status = 'QUEUED' AND suspicion > 0")
+    op.create_index(
+        "ix_analyses_suspects",
+        "analyses",
+        ["suspicion", "id"],
+        sqlite_where=suspected,
+        postgresql_where=suspected,
+    )
     op.create_table(
         "dataset_roles",
         sa.Column("id", ID, nullable=False),
@@ -85,10 +100,24 @@ def upgrade() -> None:
         "audit_entries",
         ["company_id", "subject_id", "id"],
     )
+    op.create_table(
+        "audit_horizon",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("kept_from", TIME, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_horizon")),
+    )
+    for guard in guards(op.get_bind().dialect.name):
+        op.execute(guard)
 
 
 def downgrade() -> None:
     op.drop_table("audit_entries")
+    op.drop_table("audit_horizon")
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("DROP FUNCTION guard_audit()")
     op.drop_table("dataset_roles")
+    op.drop_index("ix_analyses_suspects", "analyses")
+    op.drop_column("analyses", "suspicion")
+    op.drop_column("analyses", "traceparent")
     for table in ("api_keys", "company_links", "memberships", "accounts"):
         op.drop_column(table, "role")
