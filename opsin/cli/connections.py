@@ -50,10 +50,11 @@ class Acceptor:
 
     def stop(self) -> None:
         """Take those that wait, and no more: who comes now is another process's, or refused."""
-        asyncio.get_running_loop().remove_reader(self._listener.fileno())
-        while self._accept():
-            pass
-        self._is_open = False
+        if self._is_open:  # not where the end came before the start
+            asyncio.get_running_loop().remove_reader(self._listener.fileno())
+            while self._accept():
+                pass
+            self._is_open = False
         self._listener.close()
 
     @property

@@ -219,12 +219,16 @@ class Family:
             if self._current[role.name] is not child:
                 return
             try:
-                self._adopt(role, await self._spawn(role))
+                new = await self._spawn(role)
             except OSError as error:  # no memory, or no process more
                 log.warning("%s cannot be started: %s", role.title, error.strerror)
                 pause = _LONGEST_PAUSE
-            else:
-                return
+                continue
+            if self._current[role.name] is child:
+                self._adopt(role, new)
+            else:  # a rolling restart has filled the place meanwhile
+                await new.stop(signal.SIGTERM, self._stop_seconds)
+            return
 
     def _pause(self, role: Role, child: ChildProcess) -> float:
         """Nothing after a long life; twice as long each time for what ends again and again."""

@@ -54,8 +54,8 @@ class Principal:
     def kind(self) -> str:
         """What they are: an `account`, a company's `key`, or `opsin` itself.
 
-        Or as they came in: a `session`, by a `proxy` that vouches for them, by a signed `link`, the
-        `dev` mode's local user, the `operator` at the command line.
+        Or as they came in: a `session`, by a `proxy` that vouches for them, by a signed `link`, by
+        a `signature` alone, the `dev` mode's local user, the `operator` at the command line.
         """
         if self.came_as is not None:
             return self.came_as
@@ -216,6 +216,7 @@ class Access:
         token, now = NewToken.make(), self._now()
         async with self._database.write() as transaction:
             connection = transaction.connection
+            ends = await ends_with(connection, principal.key_id, expires_at, now)
             values = {
                 "id": new_id(),
                 "company_id": principal.company_id,
@@ -225,7 +226,7 @@ class Access:
                 "prefix": token.prefix,
                 "secret_sha256": token.secret_sha256,
                 "created_at": now,
-                "expires_at": await ends_with(connection, principal.key_id, expires_at, now),
+                "expires_at": ends,
                 "role": None if wanted else role.value,
             }
             await connection.execute(insert(api_keys).values(values))
@@ -257,7 +258,7 @@ class Access:
                 name=name,
                 role=role.value,
                 datasets=sorted(wanted),
-                expires_at=None if expires_at is None else expires_at.isoformat(),
+                expires_at=None if ends is None else ends.isoformat(),
             )
         return from_values(ApiKey, values), token.text
 
@@ -322,7 +323,9 @@ class Access:
         known = self._known.get(digest)
         if known is not None:
             return await self._limited(known)
-        found = await self._together.once(digest, lambda: self._read_key(token, digest))
+        # Whoever comes after a change does not share a reading from before it.
+        question = (self._known.changes, digest)
+        found = await self._together.once(question, lambda: self._read_key(token, digest))
         if found.key_id is not None and self._known.is_revoked(found.key_id):
             raise Unauthenticated(_NOT_VALID)  # while it was being read
         return await self._limited(found)

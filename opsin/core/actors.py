@@ -1,4 +1,4 @@
-"""Who acts where nobody has shown a key: the operator, signed links, and Opsin itself."""
+"""Who acts where nobody has shown a key: the operator, signatures, and Opsin itself."""
 
 from dataclasses import replace
 
@@ -26,6 +26,11 @@ def opsin_itself(company_id: str, duty: str) -> Principal:
 def stranger(company_id: str, name: str) -> Principal:
     """Somebody who was not let in."""
     return Principal(company_id, name, came_as="stranger")
+
+
+def signer(company_id: str, name: str) -> Principal:
+    """Whoever has shown nothing but a signature with the server's shared secret."""
+    return Principal(company_id, name, came_as="signature")
 
 
 def holder_of_link(company_id: str) -> Principal:

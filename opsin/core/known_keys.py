@@ -30,6 +30,8 @@ class KnownKeys(Generic[Caller]):
     """The callers behind keys by the digest of the whole key, which itself is not kept."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.changes = 0
+        """How often something was said to have changed."""
         self._clock = clock
         self._known: BoundedCache[bytes, _Known[Caller]] = BoundedCache(_MOST_KEYS)
         self._revoked: BoundedCache[str, bool] = BoundedCache(_MOST_KEYS)
@@ -62,10 +64,12 @@ class KnownKeys(Generic[Caller]):
 
     def forget_account(self, account_id: str) -> None:
         """Something has changed about this account: its keys are read anew."""
+        self.changes += 1
         self._changed.put(account_id, self._clock(), 1)
 
     def forget_key(self, key_id: str) -> None:
         """What this key may do has changed: it is read anew."""
+        self.changes += 1
         self._changed.put(key_id, self._clock(), 1)
 
     def revoke(self, key_id: str) -> None:

@@ -1,8 +1,9 @@
 """The stored things as callers see them: one frozen record a table, named as in the design."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from datetime import date, datetime
+from functools import cache
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Row, Table
@@ -235,4 +236,12 @@ def to_record(record: type[Record], row: Row[Any]) -> Record:
 
 def from_values(record: type[Record], values: Mapping[str, Any]) -> Record:
     """The record for the values just inserted."""
-    return record(*(values.get(name) for name in record.__dataclass_fields__))  # type: ignore[attr-defined]  # a dataclass
+    defaults = _defaults(record)  # type: ignore[arg-type]  # a class is hashable
+    return record(*(values.get(name, default) for name, default in defaults))
+
+
+@cache
+def _defaults(record: type[Any]) -> tuple[tuple[str, Any], ...]:
+    """The members and what they are where nothing is said: as declared, which is as stored."""
+    found = fields(record)
+    return tuple((one.name, None if one.default is MISSING else one.default) for one in found)

@@ -153,11 +153,12 @@ class RoleGrants:
         stored = None if role is None else role.value
         async with self._database.write() as transaction:
             connection = transaction.connection
-            # Two who take each other's role at once must not both find the other.
+            # Two who take each other's role at once must not both find the other.  Not against
+            # those who write rows of the company: one that holds the account may wait for that.
             await connection.execute(
                 select(companies.c.id)
                 .where(companies.c.id == principal.company_id)
-                .with_for_update()
+                .with_for_update(key_share=True)
             )
             found = await self._found(connection, principal, holder)
             changed = 0

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, FromClause, Table, and_, false, or_, select
 
 from opsin.core.access import Principal
+from opsin.core.roles import Permission
 from opsin.storage.applications import application_runs, applications, image_runs
 from opsin.storage.curation import (
     dataset_metadata,
@@ -110,10 +111,7 @@ def within_any(principals: Iterable[Principal], table: FromClause) -> ColumnElem
 
 def sees(principal: Principal, company_id: str, dataset_id: str | None) -> bool:
     """Whether the caller may read what lies in this dataset; None: in none, but the company's."""
-    if company_id != principal.company_id:
-        return False
-    readable = principal.rights.readable
-    return readable is None or (dataset_id is not None and dataset_id in readable)
+    return company_id == principal.company_id and principal.may(Permission.READ, dataset_id)
 
 
 def _in_datasets(
@@ -128,8 +126,8 @@ def _in_datasets(
         found: ColumnElement[bool] = column.in_(dataset_ids)
         return found
     inside = way.through.alias()
-    found = column.in_(select(inside.c.id).where(within(principal, inside)))
-    return found
+    # Not `IN (SELECT ...)`: SQLite would read all of them before it looks at a single row.
+    return select(inside.c.id).where(inside.c.id == column, within(principal, inside)).exists()
 
 
 def name_of(table: FromClause) -> str:

@@ -18,8 +18,8 @@ class AuditEntry(Shown):
     id: strawberry.ID
     action: str = strawberry.field(description="`noun.verb`, such as `dataset.delete`.")
     actor_kind: str = strawberry.field(
-        description="`account`, `session`, `key`, `proxy`, `link`, `dev`, `operator`, `stranger` "
-        "or `opsin` itself."
+        description="`account`, `session`, `key`, `proxy`, `link`, `signature`, `dev`, `operator`, "
+        "`stranger` or `opsin` itself."
     )
     actor_id: strawberry.ID | None = strawberry.field(
         description="Of the account, else of the key."

@@ -20,7 +20,7 @@ audit_entries = Table(
     Column("id", Id, primary_key=True),
     Column("company_id", Id, nullable=False),
     Column("action", String(64), nullable=False),
-    # "account", "key", "session", "dev", "operator", "proxy" or "opsin" itself.
+    # How they came in, as `Principal.kind` says: "account", "key", ... or "opsin" itself.
     Column("actor_kind", String(16), nullable=False),
     Column("actor_id", String(36), nullable=True),
     Column("actor_name", String(320), nullable=False),
@@ -32,6 +32,8 @@ audit_entries = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Index(None, "company_id", "id"),
     Index(None, "company_id", "subject_id", "id"),
+    # Else INSERT OR REPLACE could take the place of a row by SQLite's own number of it.
+    sqlite_with_rowid=False,
 )
 
 # One row at most.  Lines that came before may be removed; it only moves forward.

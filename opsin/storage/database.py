@@ -46,6 +46,7 @@ _CLOSING = 10.0
 """Seconds for which a database that is closed waits for those who are at it."""
 
 _BLOB_LOCK = 0x6F7073696C
+_STAY = text("SET LOCAL idle_in_transaction_session_timeout = 0")
 
 
 class _SqliteConnection(sqlite3.Connection):
@@ -86,11 +87,16 @@ class Transaction:
         self.events: list[NewEvent] = []
         self.audited: list[NewAuditEntry] = []
 
-    async def lock_blobs(self, *, exclusive: bool) -> None:
-        """Keep the sweeper (exclusive) and those who are about to name a blob (shared) apart."""
+    async def lock_blobs(self, *, exclusive: bool, for_long: bool = False) -> None:
+        """Keep the sweeper (exclusive) and those who are about to name a blob (shared) apart.
+
+        `for_long`: PostgreSQL shall not end this transaction because nothing is asked in it.
+        """
         if self.connection.dialect.name == "postgresql":
             function = "pg_advisory_xact_lock" + ("" if exclusive else "_shared")
             await self.connection.execute(text(f"SELECT {function}(:key)"), {"key": _BLOB_LOCK})
+            if for_long:
+                await self.connection.execute(_STAY)
         # On SQLite the transaction itself excludes every other writer.
 
     def emit(self, event: NewEvent) -> None:

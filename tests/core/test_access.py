@@ -10,6 +10,8 @@ from opsin.assembly import Parts
 from opsin.core.access import Access, Principal
 from opsin.core.errors import InvalidInput, NotFound, Unauthenticated
 from opsin.core.known_keys import KNOWN_SECONDS
+from opsin.core.role_grants import Holder, RoleGrants
+from opsin.core.roles import Permission, Role
 from opsin.storage.tables import api_keys
 from tests.conftest import other_company
 from tests.graphql.statements import statements_of
@@ -113,6 +115,32 @@ async def test_a_key_that_is_revoked_while_it_is_read_lets_nobody_in(
     await access.revoke_key(principal, record.id)
     with pytest.raises(Unauthenticated):
         await entering
+
+
+async def test_a_role_that_is_taken_while_a_key_is_read_is_gone_for_who_comes_after(
+    parts: Parts, access: Access, principal: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, key = await access.create_key(principal, "one")
+    await access.create_key(principal, "an administrator's")
+    reading, go_on, read_key = asyncio.Event(), asyncio.Event(), access._read_key
+
+    async def slow(token: str, digest: bytes) -> Principal:
+        found = await read_key(token, digest)
+        reading.set()
+        await go_on.wait()
+        return found
+
+    monkeypatch.setattr(access, "_read_key", slow)
+    earlier = asyncio.create_task(access.authenticate(key))
+    await reading.wait()
+    grants = RoleGrants(parts.use_cases.database, access)
+    await grants.set_role(principal, Holder(key_id=record.id), Role.VIEWER)
+    later = asyncio.create_task(access.authenticate(key))
+    await asyncio.sleep(0)  # it has asked
+    go_on.set()
+    assert (await earlier).may(Permission.ADMIN)  # it had asked before
+    assert not (await later).may(Permission.ANNOTATE)
+    assert not (await access.authenticate(key)).may(Permission.ANNOTATE)
 
 
 async def test_a_known_key_is_not_read_again(

@@ -17,7 +17,6 @@ from opsin.core.records import Dataset
 from opsin.settings import Settings
 from opsin.storage.blobs import BlobStore, content_key
 from opsin.storage.blobs.memory import MemoryBlobStore
-from opsin.storage.event_log import NewEvent
 from tests.core.stored import blob_store, blobs, stored
 from tests.pictures import huge_png_header, noise_jpeg, solid_png, truncated
 
@@ -132,7 +131,7 @@ async def test_without_the_row_the_file_is_swept(
 ) -> None:
     before = await stored(parts)
 
-    async def fail(connection: AsyncConnection, new: list[NewEvent]) -> None:
+    async def fail(connection: AsyncConnection, *told: object) -> None:
         raise OSError("the connection was lost")
 
     images = parts.use_cases.images

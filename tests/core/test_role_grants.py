@@ -1,8 +1,11 @@
 """Roles of people and keys: given, changed and ended, at once here and soon elsewhere."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, select
@@ -204,6 +207,11 @@ async def test_an_expiring_token_makes_nothing_that_outlives_it(office: Office) 
         caller, "sooner", expires_at=until - timedelta(days=1)
     )
     assert sooner.expires_at == until - timedelta(days=1)
+    async with house.database.read() as connection:
+        is_key = audit_entries.c.action == "key.create"
+        noted = select(audit_entries.c.details).where(is_key).order_by(audit_entries.c.id)
+        told = [one["expires_at"] for one in (await connection.execute(noted)).scalars()]
+    assert told == [one.expires_at and one.expires_at.isoformat() for one in (key, sooner)]
     for make in (house.access.create_key, house.private_tokens.create):
         with pytest.raises(InvalidInput):
             await make(caller, "longer", expires_at=until + timedelta(seconds=1))
@@ -252,6 +260,28 @@ async def test_a_company_keeps_an_administrator(office: Office) -> None:
     await grants.set_role(office.ada, me, Role.VIEWER)
     with pytest.raises(Forbidden):
         await grants.set_role(await office.house.caller(ADA), me, Role.ADMIN)
+
+
+async def test_a_role_and_a_dataset_role_given_at_once(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has locked what it begins with before either goes on: neither waits for the other."""
+    find, locked = RoleGrants._found, asyncio.Barrier(2)
+
+    async def slowly(grants: RoleGrants, *given: Any, **options: Any) -> Holder:
+        found = await find(grants, *given, **options)
+        with suppress(TimeoutError, asyncio.BrokenBarrierError):  # SQLite has one writer
+            await asyncio.wait_for(locked.wait(), 1)
+        return found
+
+    monkeypatch.setattr(RoleGrants, "_found", slowly)
+    grants, ben = office.grants, Holder(office.ben_id)
+    await asyncio.gather(
+        grants.set_role(office.ada, ben, Role.VIEWER),
+        grants.grant(office.ada, office.first, ben, Role.ANNOTATOR),
+    )
+    caller = await office.ben()
+    assert caller.may(Permission.READ) and caller.may(Permission.ANNOTATE, office.first)
 
 
 async def test_who_may_give(office: Office) -> None:

@@ -12,7 +12,9 @@ from opsin.core.errors import StorageError
 from opsin.storage.database import Database, Signal
 from opsin.storage.event_log import EventFilter, NewEvent, last_position, read_events
 from opsin.storage.ids import canonical_id, new_id, new_ids
+from opsin.storage.silent_peers import SERVER_SETTINGS
 from opsin.storage.tables import companies, events
+from tests.conftest import postgres_database
 from tests.storage.rows import company_values
 
 COMPANY = "01980000-0000-7000-8000-000000000000"
@@ -187,3 +189,23 @@ async def test_a_closed_connection_lets_go_of_sqlites_lock(tmp_path: Path) -> No
         await transaction.connection.execute(text("SELECT 1"))
     del cursor
     await database.close()
+
+
+async def test_a_transaction_that_keeps_files_for_long_is_not_ended(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SERVER_SETTINGS, "idle_in_transaction_session_timeout", "200")
+    async with postgres_database(postgres) as url:
+        database = Database(url)
+        try:
+            async with database.write() as transaction:
+                await transaction.lock_blobs(exclusive=False, for_long=True)
+                await asyncio.sleep(1.5)
+                assert (await transaction.connection.execute(text("SELECT 1"))).scalar() == 1
+            with pytest.raises(StorageError):  # any other is, also on the same connection
+                async with database.write() as transaction:
+                    await transaction.lock_blobs(exclusive=False)
+                    await asyncio.sleep(1.5)
+                    await transaction.connection.execute(text("SELECT 1"))
+        finally:
+            await database.close()

@@ -41,9 +41,10 @@ class Caller:
             return self.home
         if company_id not in self.groups:
             raise Forbidden("Access forbidden")
-        # A key may do elsewhere what it may do in all of its own company, and no more than that.
-        of_key = Rights(self.home.rights.company)
-        rights = of_key.limited_by(self.rights.get(company_id, Rights()))
+        rights = self.rights.get(company_id, Rights())
+        if self.home.key_id is not None and not self.home.reaches_all:
+            # A key may do elsewhere what it may do in all of its own company, and no more.
+            rights = Rights(self.home.rights.company).limited_by(rights)
         return replace(self.home, company_id=company_id, rights=rights)
 
     def principals(self) -> list[Principal]:

@@ -11,6 +11,7 @@ from opsin.compat.vista.callers import Caller
 from opsin.compat.vista.options import VistaOptions
 from opsin.compat.vista.routing import admission
 from opsin.core.access import Principal
+from opsin.core.actors import signer
 from opsin.core.errors import NotFound, Unauthenticated
 from opsin.core.use_cases import UseCases
 from opsin.storage.curation import image_classes, image_classifications, image_comments
@@ -55,7 +56,7 @@ class Door:
         if company_id is None:
             raise NotFound(f"{_NAMES[table.name]} not found")
         caller = admission(request).caller
-        reached = caller.principal(company_id) if caller else Principal(company_id, PIPELINE)
+        reached = caller.principal(company_id) if caller else signer(company_id, PIPELINE)
         request.state.company_id = company_id  # of whose things the answer tells
         return reached
 

@@ -114,7 +114,7 @@ class Backup:
         async with AsyncExitStack() as stack:
             async with self._database.write() as transaction:
                 # Until the last file is copied, nobody removes one.
-                await transaction.lock_blobs(exclusive=False)
+                await transaction.lock_blobs(exclusive=False, for_long=True)
                 connection = await stack.enter_async_context(frozen(self._url))
                 tables = await tables_in_order(connection)
                 listed = await write_lines(work / BLOB_LIST, named_blobs(connection, tables))

@@ -104,7 +104,9 @@ def test_every_error_has_its_status(kind: type[OpsinError]) -> None:
     told = error_answer(error)
     assert told.status_code == status_of(error)
     assert json.loads(bytes(told.body)) == {"detail": "in words"}
-    assert told.headers.get("retry-after") == ("3" if kind in (Overloaded, Throttled) else None)
+    assert told.headers.get("retry-after") == (
+        "3" if isinstance(error, Overloaded | Throttled) else None
+    )
 
 
 def test_numbers_that_are_none_are_null() -> None:

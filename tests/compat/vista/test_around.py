@@ -7,7 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
+from opsin.core.audit_log import AuditFilter
 from opsin.core.reach import KNOWN_SECONDS
+from opsin.core.roles import Role
 from tests.compat.vista.conftest import PROXY_SECRET, Vista
 from tests.compat.vista.documented_client import MLPipelineClient, run_ml_analysis
 from tests.compat.vista.pipelines import SECRET, documented
@@ -67,6 +69,46 @@ async def test_a_proxy_names_users(any_vista: Vista) -> None:
     await asyncio.sleep(KNOWN_SECONDS)
     gone = await client.get(f"/api/projects/{identity}", headers=proxy("ada@example.org"))
     assert gone.status_code == 403
+
+
+async def test_what_a_signature_alone_has_done_is_noted_as_such(vista: Vista) -> None:
+    identity = await vista.analysis()
+    assert (await vista.pipeline().status(identity, "processing")).status_code == 200
+    wanted = AuditFilter(subject=identity, action=("analysis.update",))
+    noted = await vista.parts.use_cases.audit_log.read(wanted)
+    assert [(one.actor_kind, one.actor_name) for one in noted] == [("signature", "pipeline")]
+
+
+async def test_what_somebody_may_do_is_said_by_each_group(vista: Vista) -> None:
+    client, use_cases = vista.client, vista.parts.use_cases
+    await use_cases.accounts.create(
+        "guest@example.org", company="theirs", password="correct horse", role=Role.VIEWER
+    )
+    await use_cases.accounts.add_member("ours", "guest@example.org", Role.ADMIN)
+    session = (await use_cases.sessions.login("guest@example.org", "correct horse")).access_token
+    caller = await use_cases.access.authenticate(session)
+    _, private = await use_cases.private_tokens.create(caller, "a script")
+    shown = [
+        proxy("guest@example.org"),
+        {"Authorization": f"Bearer {session}"},
+        {"Authorization": f"Bearer {private}"},
+    ]
+    for headers in shown:
+        identity = await project(vista, headers, "ours")
+        read = await client.get(f"/api/projects/{identity}", headers=headers)
+        assert read.status_code == 200
+        body = {"name": "p", "meta_group_id": "theirs"}
+        at_home = await client.post("/api/projects", json=body, headers=headers)
+        assert at_home.status_code == 403, at_home.text
+    # A key is of one group: elsewhere it does no more than there, whatever its maker may.
+    made = await use_cases.access.create_key(
+        await use_cases.access.principal_in(caller, vista.ours.company_id), "k", role=Role.VIEWER
+    )
+    key = {"Authorization": f"Bearer {made[1]}"}
+    for group in ("ours", "theirs"):
+        body = {"name": "p", "meta_group_id": group}
+        assert (await client.post("/api/projects", json=body, headers=key)).status_code == 403
+    assert (await client.get("/api/projects", headers=key)).status_code == 200
 
 
 @pytest.mark.parametrize(

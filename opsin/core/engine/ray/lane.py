@@ -5,12 +5,11 @@ import os
 import time
 import uuid
 from collections import deque
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from opsin.core.contract.operations import _ignore
-from opsin.core.engine.batching import Batch, Completed, Failure, Owner, RunnerQueue, Ticket
+from opsin.core.engine.batching import Completed, Failure, Owner, RunnerQueue, Ticket
 from opsin.core.engine.failures import as_opsin_error
 from opsin.core.engine.lanes import Lane, Post
 from opsin.core.engine.pool import CpuPool
@@ -24,48 +23,22 @@ from opsin.core.engine.ray.parcels import (
     started,
     unpacked_answers,
 )
+from opsin.core.engine.ray.shipments import (
+    AT_ONCE,
+    Replica,
+    Shipment,
+    free_among,
+    parted,
+    place_for,
+)
 from opsin.core.errors import OperationFailed, OpsinError
 
 logger = logging.getLogger("opsin.engine")
 
-_AT_ONCE = 2  # shipments at one process: one runs, one travels
-_MOST_BYTES = 64 * 2**20
-"""Pixels of one shipment, unless a single item has more."""
 _BACKLOG_SECONDS = 3.0
 """How long more must have waited than the processes have taken until another is brought up."""
 _OURS = uuid.uuid4().hex[:12]
 """Tells this process's parcels from those of all others."""
-
-
-@dataclass(slots=True, eq=False)
-class Shipment:
-    """Items on their way together, and how often a process has ended under them."""
-
-    tickets: list[Ticket]
-    deaths: int = 0
-    after: int | None = None
-    """The number of the process that ended under it last."""
-    number: int = 0
-    followed: bool = False
-    again_at: float = 0.0
-
-    @property
-    def is_suspect(self) -> bool:
-        return self.deaths > 0
-
-
-@dataclass(slots=True, eq=False)
-class Replica:
-    """A process that can be sent batches, and what it has of ours."""
-
-    number: int
-    told: Told
-    crew: Crew
-    shipments: list[Shipment] = field(default_factory=list)
-
-    @property
-    def has_suspect(self) -> bool:
-        return any(shipment.is_suspect for shipment in self.shipments)
 
 
 class RemoteLane(Lane):
@@ -78,6 +51,7 @@ class RemoteLane(Lane):
     def __init__(self, pool: CpuPool, post: Post, crew: Crew) -> None:
         super().__init__(pool, post)
         self._crew = crew
+        self._queue: RunnerQueue
         self._replicas: dict[int, Replica] = {}
         self._sent: dict[int, tuple[Shipment, Replica]] = {}
         self._again: deque[Shipment] = deque()
@@ -85,10 +59,11 @@ class RemoteLane(Lane):
         self._growing: set[int] = set()
         self._backlog_since: float | None = None
         self._alone_since = time.monotonic()
-        """Since when there has been no process at all."""
+        """Since when somebody has waited though there was no process at all."""
 
     def adopt(self, queue: RunnerQueue) -> None:
         super().adopt(queue)
+        self._queue = queue
         self._crew.attach(self)  # it needs the queue
 
     @property
@@ -104,7 +79,6 @@ class RemoteLane(Lane):
             self._closing = True
             self._changed.wait_for(lambda: not self._sent, max(until - time.monotonic(), 0.0))
             self._sent.clear()
-        self._crew.close()
         for queue in self._share.queues:
             queue.loaded.close()
 
@@ -113,7 +87,7 @@ class RemoteLane(Lane):
             queue.discard(owner)
 
     def _close_soon(self, queue: RunnerQueue) -> None:
-        self._crew.close()
+        # On the pool, with the crew's end that comes of it: the connection may be busy.
         self._pool.submit(queue.loaded.close, first=True)
 
     # What the crew tells, on the link's thread.
@@ -221,51 +195,55 @@ class RemoteLane(Lane):
     def tick(self) -> None:
         """Give up waiting, bring up more processes, send what had to wait."""
         now = time.monotonic()
-        give_up = False
+        give_up, wanted = False, None
         with self._changed:
+            if not self._share.queues:  # released since the caller looked
+                return
+            crew = self._crew
             self._drop_over(now)
             waiting = self._queue.waiting + sum(len(one.tickets) for one in self._again)
-            if not self._replicas:
-                late = now - self._alone_since > self._crew.start_seconds
-                give_up = bool(waiting) and (late or self._crew.link.is_lost_for_long)
-                if waiting and 0 not in self._growing and not self._crew.link.is_lost:
-                    self._growing.add(0)
-                    self._crew.link.grow(self._crew.number, 0)
+            if self._replicas:
+                wanted = self._one_more(waiting, now)
+            elif not waiting:
+                self._alone_since = now  # nobody has waited for one yet
             else:
-                self._consider_growing(waiting, now)
+                late = now - self._alone_since > crew.start_seconds
+                give_up = late or crew.link.is_lost_for_long
+                if 0 not in self._growing and not crew.link.is_lost:
+                    wanted = 0
+            if wanted is not None:
+                self._growing.add(wanted)
             self._wake()
+        if wanted is not None:  # without the lock, which who reads the answers needs
+            crew.link.grow(crew.number, wanted)
         if give_up:
             self._fail_all(lost(self._queue.loaded.what))
-
-    @property
-    def _queue(self) -> RunnerQueue:
-        return self._share.queues[0]
 
     def _note_alone(self) -> None:
         if not self._replicas:
             self._alone_since = time.monotonic()
 
-    def _consider_growing(self, waiting: int, now: float) -> None:
-        taken = sum(replica.told.max_batch for replica in self._replicas.values()) * _AT_ONCE
+    def _one_more(self, waiting: int, now: float) -> int | None:
+        """The number of another process to bring up, once work has piled up for long."""
+        taken = sum(replica.told.max_batch for replica in self._replicas.values()) * AT_ONCE
         if waiting <= taken or self._growing:
             self._backlog_since = None
-            return
+            return None
         if self._backlog_since is None:
             self._backlog_since = now
         elif now - self._backlog_since > _BACKLOG_SECONDS:
             self._backlog_since = None
             free = set(range(self._crew.placement.replicas)) - set(self._replicas)
-            if free:
-                self._growing.add(min(free))
-                self._crew.link.grow(self._crew.number, min(free))
+            return min(free, default=None)
+        return None
 
     def _wake(self) -> None:
         while not self._closing and (work := self._next()) is not None:
             shipment, replica = work
             replica.shipments.append(shipment)
-            shipment.number = self._crew.link.number(self._crew)
-            self._sent[shipment.number] = shipment, replica
-            self._pool.submit(partial(self._send, shipment, replica), first=True)
+            number = self._crew.link.number(self._crew)
+            self._sent[number] = shipment, replica
+            self._pool.submit(partial(self._send, number, shipment, replica), first=True)
 
     def _next(self) -> tuple[Shipment, Replica] | None:
         """What to send now, and where; called with the lock held."""
@@ -274,13 +252,13 @@ class RemoteLane(Lane):
         for shipment in tuple(self._again):
             if shipment.again_at > now:
                 continue
-            replica = self._place_for(shipment, kept_free)
+            replica = place_for(shipment, self._replicas.values(), kept_free)
             if replica is not None and not (shipment.is_suspect and replica.shipments):
                 self._again.remove(shipment)
                 return shipment, replica
             if shipment.is_suspect:  # nothing more goes there until it is empty
                 kept_free = replica
-        replica = self._free(kept_free)
+        replica = free_among(self._replicas.values(), kept_free)
         # While it runs one, the next need not travel before it is worth the way.
         runs = replica is not None and replica.shipments
         if replica is not None and runs and self._queue.waiting < replica.told.max_batch // 2:
@@ -288,43 +266,21 @@ class RemoteLane(Lane):
         while replica is not None and (queue := self._share.next()) is not None:
             batch = queue.take(now)
             if batch is not None:
-                return self._cut(batch), replica
+                now_sent, later = parted(batch.tickets)
+                if later:
+                    self._again.appendleft(Shipment(later))
+                return Shipment(now_sent), replica
         return None
 
-    def _free(self, kept_free: Replica | None) -> Replica | None:
-        free = [
-            replica
-            for replica in self._replicas.values()
-            if replica is not kept_free
-            and len(replica.shipments) < _AT_ONCE
-            and not replica.has_suspect
-        ]
-        return min(free, key=lambda one: (len(one.shipments), one.number), default=None)
+    def _send(self, number: int, shipment: Shipment, replica: Replica) -> None:
+        """On the pool: what cannot be packed fails alone.
 
-    def _place_for(self, shipment: Shipment, kept_free: Replica | None) -> Replica | None:
-        """A suspect goes to a process that has nothing of ours, another one if there is any."""
-        if not shipment.is_suspect:
-            return self._free(kept_free)
-        others = [r for r in self._replicas.values() if r.number != shipment.after]
-        candidates = others or list(self._replicas.values())
-        return min(candidates, key=lambda one: (len(one.shipments), one.number), default=None)
-
-    def _cut(self, batch: Batch) -> Shipment:
-        """As many of the batch as should travel together; the others go next."""
-        pictures: dict[int, int] = {}
-        for place, ticket in enumerate(batch.tickets):
-            if isinstance(ticket.item, str):
-                continue
-            pictures[id(ticket.item.picture)] = _bytes_of(ticket.item.picture)
-            if place and sum(pictures.values()) > _MOST_BYTES:
-                self._again.appendleft(Shipment(batch.tickets[place:]))
-                return Shipment(batch.tickets[:place])
-        return Shipment(batch.tickets)
-
-    def _send(self, shipment: Shipment, replica: Replica) -> None:
-        """On the pool: what cannot be packed fails alone."""
+        It may have been taken back meanwhile, when the messenger ended: then it is another's.
+        """
+        if number not in self._sent:
+            return
         what = self._queue.loaded.what
-        name = f"{_OURS}-{os.getpid()}-{shipment.number}"
+        name = f"{_OURS}-{os.getpid()}-{number}"
         pictures: dict[int, tuple[int, Any]] = {}
         try:
             items = [item_of(ticket, pictures, _ignore) for ticket in shipment.tickets]
@@ -332,23 +288,23 @@ class RemoteLane(Lane):
             try:
                 parcel = packed(name, items, alone=shipment.is_suspect)
             except Exception:
-                self._send_the_others(shipment, items, what)
+                self._send_the_others(number, shipment, items, what)
                 return
             link = replica.crew.link
             found = [picture for _, picture in pictures.values()]
-            if link.send(shipment.number, replica.crew.number, replica.number, parcel, name, found):
+            if link.send(number, replica.crew.number, replica.number, parcel, name, found):
                 return
-            with self._changed:
-                self._take_back(shipment.number)
-            self._send_again(shipment)
+            if self._is_taken_back(number):
+                self._send_again(shipment)
         except BaseException as error:
-            with self._changed:
-                self._take_back(shipment.number)
-            self._fail(shipment, as_opsin_error(error, f"sending a batch to {what}"))
+            if self._is_taken_back(number):
+                self._fail(shipment, as_opsin_error(error, f"sending a batch to {what}"))
 
-    def _send_the_others(self, shipment: Shipment, items: list[Any], what: str) -> None:
-        with self._changed:
-            self._take_back(shipment.number)
+    def _send_the_others(
+        self, number: int, shipment: Shipment, items: list[Any], what: str
+    ) -> None:
+        if not self._is_taken_back(number):
+            return
         good, bad, failures = [], [], []
         for ticket, item in zip(shipment.tickets, items, strict=True):
             failure = not_packable(item, what)
@@ -361,6 +317,11 @@ class RemoteLane(Lane):
         if good:
             shipment.tickets = good
             self._send_again(shipment)
+
+    def _is_taken_back(self, number: int) -> bool:
+        """Whether it was still under way: who takes it back sees to it, and nobody else."""
+        with self._changed:
+            return self._take_back(number)[0] is not None
 
     def _take_back(self, number: int) -> tuple[Shipment | None, Replica | None]:
         shipment, replica = self._sent.pop(number, (None, None))
@@ -428,7 +389,3 @@ class RemoteLane(Lane):
         if tickets:
             now = time.monotonic()
             self._post(Completed(self._queue, tickets, failures, now, ran=False))
-
-
-def _bytes_of(picture: Any) -> int:
-    return 0 if picture.strides[:2] == (0, 0) else int(picture.nbytes)

@@ -283,7 +283,9 @@ class Link:
                 self._wire = None
             if self._lost_since is None:
                 self._lost_since = time.monotonic()
+            # A crew that was closed has none to come any more, but may have shipments yet.
             shippers = [shipper for _, shipper in self._crews.values()]
+            shippers = list(dict.fromkeys([*shippers, *self._shipments.values()]))
             self._shipments.clear()
         for shipper in shippers:
             shipper.disconnected()

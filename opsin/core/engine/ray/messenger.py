@@ -108,38 +108,42 @@ class Messenger:
         layout: list[tuple[str, Any]] = []
         small: list[Any] = []
         large: list[Any] = []
-        blobs = {
-            place: self._wire.blob()
-            for place, (kind, _, _) in enumerate(word.pictures)
-            if kind in ("small", "new")
-        }
-        try:
-            for place, (kind, token, shape) in enumerate(word.pictures):
-                if kind == "blank":
-                    layout.append(("blank", shape))
+        for kind, token, shape in word.pictures:
+            if kind == "blank":
+                layout.append(("blank", shape))
+                continue
+            if kind != "kept":
+                pixels = np.frombuffer(self._wire.blob(), np.uint8).reshape(shape)
+                if kind == "small":
+                    layout.append(("small", len(small)))
+                    small.append(pixels)
                     continue
-                if kind == "kept":
-                    picture = self._pictures[token]
-                else:
-                    pixels = np.frombuffer(blobs.pop(place), np.uint8).reshape(shape)
-                    if kind == "small":
-                        layout.append(("small", len(small)))
-                        small.append(pixels)
-                        continue
-                    picture = self._pictures[token] = self._ray.put(pixels)
-                layout.append(("large", len(large)))
-                large.append(picture)
-            handle = self._fleets[word.crew].replicas[word.number].handle
-            self._under_way[word.shipment] = handle, word.name
-            answer = handle.run.remote(word.parcel, layout, small, *large).future()
-        except KeyError:  # the process has left meanwhile
-            self._wire.send(Failed(word.shipment, None))
+                self._pictures[token] = pixels  # the parent's shelf has it from now on
+            layout.append(("large", len(large)))
+            large.append(token)
+        fleet = self._fleets.get(word.crew)
+        replica = None if fleet is None else fleet.replicas.get(word.number)
+        if replica is None:  # it has left meanwhile, of which the parent is told: to come again
+            self._wire.send(Answered(word.shipment), [b""])
             return
+        try:
+            pictures = [self._picture(token) for token in large]
+            handle = replica.handle
+            answer = handle.run.remote(word.parcel, layout, small, *pictures).future()
+            self._under_way[word.shipment] = handle, word.name
         except Exception as error:
             logger.exception("a batch could not be sent")
             self._wire.send(Failed(word.shipment, Fault.of(error, "sending a batch")))
             return
         answer.add_done_callback(partial(self._answered, word))
+
+    def _picture(self, token: int) -> Any:
+        """Ray's object of a picture that is kept; made when it is first sent."""
+        picture = self._pictures[token]
+        if isinstance(picture, self._ray.ObjectRef):
+            return picture
+        found = self._pictures[token] = self._ray.put(picture)
+        return found
 
     def _answered(self, word: Send, future: Any) -> None:
         """On a thread of Ray's."""

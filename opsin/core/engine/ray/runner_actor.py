@@ -66,6 +66,7 @@ class RunnerActor:
     async def load(self) -> bytes:
         """What the runner is like, or a `Fault`; loads it once."""
         if self._problem:
+            threading.Timer(1.0, self._end).start()  # the next try may find another machine
             return pickle.dumps(Fault.of(OperationUnavailable(self._problem), "the cluster"))
         if self._loading is None:
             self._loading = asyncio.ensure_future(self._load())

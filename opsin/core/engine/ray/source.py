@@ -17,7 +17,7 @@ from opsin.core.engine.provenance import ModelUsed
 from opsin.core.engine.ray.crew import Crew
 from opsin.core.engine.ray.lane import RemoteLane
 from opsin.core.engine.ray.link import Link
-from opsin.core.engine.ray.order import OpenPlugins, Order, Told, kind_of
+from opsin.core.engine.ray.order import OpenPlugins, Order, kind_of
 from opsin.core.engine.ray.placement import Placements
 from opsin.core.errors import OperationUnavailable, OpsinError, PluginError
 from opsin.core.plugin_host import PluginFailure, PluginInfo
@@ -133,9 +133,12 @@ class RaySource:
         return Crew(self._link, order, placement, what, options.start_seconds)
 
     def _gone(self, serving: "_Serving") -> None:
+        """Its runner was closed, whether or not it ever had a lane."""
         with self._lock:
             if serving in self._serving:
                 self._serving.remove(serving)
+            crew = serving.crew
+        crew.close()
 
     def _main(self) -> None:
         look_at = time.monotonic() + _LOOK_AT_MODELS
@@ -176,7 +179,17 @@ class RaySource:
             models, size = self._identity(serving.loadable)
             if models != serving.crew.order.models:
                 crew = self._open(serving.loadable, serving.plugin, models, size)
-                serving.switch(crew, crew.first(self._closing))
+                told = crew.first(self._closing)
+                with self._lock:
+                    is_used = serving in self._serving
+                    if is_used:
+                        old, serving.crew = serving.crew, crew
+                if not is_used:  # it was evicted meanwhile
+                    crew.close()
+                    return
+                if serving.lane is not None:
+                    serving.lane.switch(crew, told)
+                old.close()
                 logger.info("%s goes on with other weights", described(serving.loadable))
         except (OpsinError, OSError) as error:
             if crew is not None:
@@ -202,13 +215,6 @@ class _Serving:
     def make_lane(self, pool: CpuPool, post: Post) -> Lane:
         self.lane = RemoteLane(pool, post, self.crew)
         return self.lane
-
-    def switch(self, crew: Crew, told: Told) -> None:
-        """Have the lane send to another crew."""
-        old, self.crew = self.crew, crew
-        if self.lane is not None:
-            self.lane.switch(crew, told)
-        old.close()
 
 
 class _Remote(Runner[Any, Any]):

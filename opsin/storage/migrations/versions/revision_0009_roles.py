@@ -93,6 +93,7 @@ def upgrade() -> None:
         sa.Column("request_id", sa.Text(), nullable=True),
         sa.Column("created_at", TIME, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entries")),
+        sqlite_with_rowid=False,
     )
     op.create_index(op.f("ix_audit_entries_company_id_id"), "audit_entries", ["company_id", "id"])
     op.create_index(

@@ -81,7 +81,7 @@ async def test_another_messenger_takes_over(over_ray: MakeBench) -> None:
         for mark in range(4)
     ]
     await asyncio.sleep(0.3)
-    os.kill(_messenger(bench), signal.SIGKILL)
+    os.kill(messenger_of(bench), signal.SIGKILL)
     assert [one.mark for (one,) in await asyncio.gather(*waiting)] == list(range(4))
     assert statistics(bench).lost == 0  # the process of the cluster lives on
 
@@ -135,6 +135,6 @@ async def test_a_cluster_that_is_lost_and_comes_back(over_ray: MakeBench) -> Non
         own.close()
 
 
-def _messenger(bench: Bench) -> int:
+def messenger_of(bench: Bench) -> int:
     link = bench.engine._source._link  # type: ignore[attr-defined]  # the one way to find it
     return int(link._process.pid)
