@@ -52,14 +52,14 @@ async def _running(found: Mapping[str, Coroutine[None, None, None]]) -> AsyncIte
 
 
 def _tell_of_end(task: "asyncio.Task[None]") -> None:
-    """None of them ends by itself: who reads the log must know, for the doors stay open."""
-    if not task.cancelled():
-        error = task.exception()
+    """The doors stay open though one has failed: who reads the log must know."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        expected = isinstance(error, OpsinError)
         log.error(
             "%s has ended; restart this server: %s",
             task.get_name(),
             error,
-            exc_info=None if isinstance(error, OpsinError) else error,
+            exc_info=None if expected else error,
         )
 
 
