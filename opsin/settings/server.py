@@ -94,7 +94,7 @@ class ServerSettings(BaseModel):
 
     worker: bool = Field(True, description="run queued analyses inside the server process")
     worker_batch: int = Field(
-        512, ge=1, le=10_000, description="most analyses a worker holds; fewer while they are slow"
+        2048, ge=1, le=10_000, description="most analyses a worker holds; fewer while they are slow"
     )
     lease_seconds: float = Field(
         60, gt=0, description="a worker silent for this long loses its analyses to another"
