@@ -3,6 +3,7 @@
 import asyncio
 import io
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -222,15 +223,17 @@ async def test_a_full_engine_costs_no_attempt(settings: Settings) -> None:
         task = make_task(use_cases.host, "1", "fake")
         script.running.close()
         source = PictureSource(image_id=image.id)
-        asking = [
-            asyncio.create_task(use_cases.immediate.analyze(principal, source, [task]))
-            for _ in range(3)
-        ]
 
-        async def is_full() -> bool:
-            return sum(one.queued for one in use_cases.engine.statistics()) == 2
+        async def goes_on(*, running: int, queued: int) -> bool:
+            found = use_cases.engine.statistics()
+            counts = sum(one.running for one in found), sum(one.queued for one in found)
+            return counts == (running, queued)
 
-        await until(is_full)
+        asking = []
+        for waiting in range(3):  # one by one: there is room for two, and one that runs
+            analyzing = use_cases.immediate.analyze(principal, source, [task])
+            asking.append(asyncio.create_task(analyzing))
+            await until(partial(goes_on, running=1, queued=waiting))
         asked = await ask(parts, principal, image, "fake")
 
         async def was_refused() -> bool:

@@ -112,7 +112,7 @@ class Pools:
         if scalar == "DateTime":
             return Pool([self._written(m) for m in self._moments], ["yesterday", "2026-01-31"])
         if name == "after":
-            newest_first = field in ("classifiers", "deletions")
+            newest_first = field in ("auditLog", "classifiers", "deletions")
             fitting = order or ("CREATED_DESC" if newest_first else "CREATED_ASC")
             others = [c for kind, found in self._cursors.items() if kind != fitting for c in found]
             return Pool(self._cursors[fitting], [*_NO_CURSORS, others[0], others[-1]])
