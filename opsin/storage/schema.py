@@ -1,10 +1,11 @@
 """Brings the database's tables to the newest version, and tells which version it has."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from alembic import command
 from alembic.config import Config
@@ -24,6 +25,15 @@ from opsin.storage.database import connect_without_pool, database_url
 
 _MIGRATE_LOCK = 0x6F7073696F
 _ATTEMPTS = 40
+
+_LOCK_WAIT = "500ms"
+"""Less than PostgreSQL's `deadlock_timeout`, which is a second."""
+_LOCK_PAUSE = 0.5
+_LOCK_TRIES = 120
+_IN_THE_WAY = ("55P03", "40P01")
+"""PostgreSQL's codes of a lock that was not to be had in time, and of a deadlock."""
+
+Result = TypeVar("Result")
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
@@ -103,21 +113,50 @@ async def _upgrade(connection: AsyncConnection, head: str) -> tuple[str | None, 
     if before == head:
         return before, head
     await connection.rollback()
+
+    def migrate(sync: Connection) -> str | None:
+        before = _revision(sync)
+        if before is not None and not is_known(before):
+            raise ConfigurationError(
+                f"the database's tables are those of a newer Opsin (revision {before}; this "
+                f"version knows them up to {newest_revision()}): run that one, or restore a backup"
+            )
+        if before != head:
+            command.upgrade(alembic_config(sync), head)
+        return before
+
+    return await change_tables(connection, migrate), head
+
+
+async def change_tables(
+    connection: AsyncConnection, change: Callable[[Connection], Result]
+) -> Result:
+    """Run `change` in one transaction, beside others who work on the tables; one at a time.
+
+    On PostgreSQL it never waits for a lock for so long that the server looks for a deadlock: it
+    gives up what it has, for it is not a request that shall fail, and begins anew.
+    """
+    for tries_left in reversed(range(_LOCK_TRIES)):
+        try:
+            await _begin_change(connection)
+            changed = await connection.run_sync(change)
+            await connection.commit()
+            return changed
+        except DBAPIError as error:
+            if not tries_left or getattr(error.orig, "sqlstate", None) not in _IN_THE_WAY:
+                raise
+            await connection.rollback()
+            await asyncio.sleep(_LOCK_PAUSE)
+    raise AssertionError("unreachable: the last try raises")
+
+
+async def _begin_change(connection: AsyncConnection) -> None:
     if connection.dialect.name == "sqlite":
         # Takes the write lock now, so that a second process waits and then finds the work done.
         await connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
         await connection.execute(text("SELECT pg_advisory_xact_lock(:k)"), {"k": _MIGRATE_LOCK})
-    before = await connection.run_sync(_revision)
-    if before is not None and not is_known(before):
-        raise ConfigurationError(
-            f"the database's tables are those of a newer Opsin (revision {before}; this version "
-            f"knows them up to {newest_revision()}): run that one, or restore a backup"
-        )
-    if before != head:
-        await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), head))
-    await connection.commit()
-    return before, head
+        await connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'"))
 
 
 def _revision(connection: Connection) -> str | None:

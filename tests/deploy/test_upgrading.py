@@ -3,12 +3,12 @@
 import asyncio
 from pathlib import Path
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from opsin.cli.exit_codes import ExitCode
 from opsin.settings import Settings
-from opsin.storage.database import Database
-from opsin.storage.schema import newest_revision, upgrade
+from opsin.storage.database import connect_without_pool, database_url
+from opsin.storage.schema import change_tables, newest_revision, upgrade
 from tests.cli.command import opsin
 from tests.conftest import LiveServer, serve
 from tests.graphql.asking import ANALYZE, dataset, image
@@ -23,6 +23,11 @@ _ADDED = (
 )
 
 
+def _add(connection: Connection) -> None:
+    for statement in _ADDED:
+        connection.execute(text(statement))
+
+
 async def test_tables_get_newer_while_a_server_runs(
     any_database_url: str, settings: Settings, tmp_path: Path
 ) -> None:
@@ -35,11 +40,10 @@ async def test_tables_get_newer_while_a_server_runs(
             await _more(done, at_work)
             # One that finds nothing to do holds up nobody.
             assert await upgrade(any_database_url) == (newest_revision(), newest_revision())
-            database = Database(any_database_url)
-            async with database.write() as transaction:
-                for statement in _ADDED:
-                    await transaction.connection.execute(text(statement))
-            await database.close()
+            engine = connect_without_pool(database_url(any_database_url))
+            async with engine.connect() as connection:
+                await change_tables(connection, _add)
+            await engine.dispose()
             await _more(done, at_work)
         finally:
             done.append("enough")

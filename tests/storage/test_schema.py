@@ -8,14 +8,21 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.types import NullType
 
 from opsin.core.errors import ConfigurationError
 from opsin.storage.database import connect_without_pool, database_url
-from opsin.storage.schema import alembic_config, current_revision, newest_revision, upgrade
+from opsin.storage.schema import (
+    alembic_config,
+    change_tables,
+    current_revision,
+    newest_revision,
+    upgrade,
+)
 from opsin.storage.tables import metadata
+from tests.conftest import postgres_database
 
 INDEXED = (384, 512, 768, 1024, 1536)
 """Lengths of vectors that have an index of their own."""
@@ -117,3 +124,29 @@ async def test_many_processes_may_upgrade_at_once(any_database_url: str) -> None
 def test_unusable_urls_are_refused_by_name(url: str) -> None:
     with pytest.raises(ConfigurationError, match="OPSIN_DATABASE_URL"):
         database_url(url)
+
+
+async def test_a_change_of_tables_lets_those_pass_who_work_on_them(postgres: str) -> None:
+    def change(connection: Connection) -> None:
+        tried.append(True)
+        connection.execute(text("ALTER TABLE images ADD COLUMN added_later INTEGER"))
+
+    tried: list[bool] = []
+    async with postgres_database(postgres) as url:
+        engine = connect_without_pool(database_url(url))
+        async with (
+            engine.connect() as reader,
+            engine.connect() as changer,
+            engine.connect() as late,
+        ):
+            await reader.execute(text("SELECT count(*) FROM images"))
+            changing = asyncio.create_task(change_tables(changer, change))
+            while len(tried) < 2:  # noqa: ASYNC110 - it was in the way, and the change began anew
+                await asyncio.sleep(0.05)
+            await late.execute(text("SELECT count(*) FROM images"))
+            await late.rollback()
+            assert not changing.done()
+            await reader.rollback()
+            await changing
+            await late.execute(text("SELECT added_later FROM images"))
+        await engine.dispose()
