@@ -113,7 +113,7 @@ def _rate(servers: float, seconds: float) -> float:
 
 
 # Assumed costs of one item, to be replaced by those of one's own machines: a 2-megapixel JPEG
-# decoded by one core, and a CLIP-sized network at batch 32 on a data-centre GPU; see docs/scaling.md.
+# decoded by one core, a CLIP-sized network at batch 32 on a data-centre GPU; see docs/scaling.md.
 GPU = Costs(
     decode_seconds=0.020,
     send_seconds=0.004,
