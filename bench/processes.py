@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from bench.databases import each_database
 from bench.queue_drain import PLUGIN
@@ -24,7 +24,7 @@ from opsin.core.engine import make_task
 from opsin.core.images import NewImage
 from opsin.core.imaging import encode_png
 from opsin.settings import Settings
-from opsin.storage.tables import analyses, events
+from opsin.storage.tables import analyses, annotations, artifacts, events
 
 _REAL = ("perceptual_hash", "dominant_colors", "image_quality", "saliency")
 _SIDE = 512
@@ -68,6 +68,8 @@ def tell(processes: Sequence[Process]) -> None:
 async def throughput(parts: Parts, count: int, url: str, folder: Path) -> float:
     """Seconds in which so many processes run all that is there, once more."""
     async with parts.use_cases.database.write() as transaction:
+        for made in (annotations, artifacts):  # by the processes before
+            await transaction.connection.execute(delete(made))
         await transaction.connection.execute(
             update(analyses).values(
                 status="QUEUED", attempts=0, result=None, result_key=None, completed_at=None
