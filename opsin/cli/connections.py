@@ -110,7 +110,7 @@ class HttpConnection(HttpToolsProtocol):
         self._head_bytes = 0
         self._is_draining = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # TCP only
         # As the base class has it: what TCP gives is a Transport.
         super().connection_made(transport)
         self._time_head()

@@ -79,26 +79,19 @@ class OpsinSchema(strawberry.Schema):
         allowed_operation_types: Iterable[OperationType] | None = None,
         operation_extensions: dict[str, Any] | None = None,
     ) -> ExecutionResult:
+        executing = self._execute(
+            query,
+            variable_values,
+            context_value,
+            root_value,
+            operation_name,
+            allowed_operation_types,
+            operation_extensions,
+        )
         if tracing.tracer is None:
-            return await self._execute(
-                query,
-                variable_values,
-                context_value,
-                root_value,
-                operation_name,
-                allowed_operation_types,
-                operation_extensions,
-            )
+            return await executing
         with _span(query, operation_name) as span:
-            result = await self._execute(
-                query,
-                variable_values,
-                context_value,
-                root_value,
-                operation_name,
-                allowed_operation_types,
-                operation_extensions,
-            )
+            result = await executing
             span.set("opsin.in_one_statement", isinstance(result.data, WrittenData))
             if result.errors:
                 span.fail(str((result.errors[0].extensions or {}).get("code", "")))

@@ -218,7 +218,7 @@ async def test_a_backup_takes_no_place_that_is_taken(
 
 async def test_what_fails_leaves_nothing(new_database: NewDatabase, tmp_path: Path) -> None:
     class Broken(LocalBlobStore):
-        def open(self, key: str, *, start: int = 0, end: int | None = None):  # type: ignore[no-untyped-def]
+        def open(self, key: str, *, start: int = 0, end: int | None = None):  # type: ignore[no-untyped-def]  # as its base
             raise StorageError("the store is down")
 
     url, blobs = await new_database("sqlite"), LocalBlobStore(tmp_path / "blobs")
