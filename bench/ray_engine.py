@@ -34,6 +34,8 @@ from opsin.core.imaging import DecodedImage, ImageInfo
 from tests.core.engine.ray.local_cluster import LocalCluster
 
 ROUNDS = 3
+STORE_BYTES = 2 * 2**30
+"""Ray frees what is done with once a second: a store must hold a second of what is sent."""
 WIDTH, HEIGHT = 640, 480
 NAMES = ("nothing", "wait", "network")
 
@@ -233,7 +235,7 @@ def _kill(pid: int) -> None:
 
 async def main() -> None:
     asked = sys.argv[1:] or ["overhead", "scaling", "recovery"]
-    cluster = LocalCluster(cpus=4)
+    cluster = LocalCluster(cpus=4, store_bytes=STORE_BYTES)
     os.environ.update(cluster.environment)
     try:
         for name in asked:

@@ -9,7 +9,7 @@ import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -142,7 +142,7 @@ class Load:
     async def _uploads(self) -> None:
         """Requests whose bodies take a while to come, so that drains find them half way."""
 
-        async def body():  # type: ignore[no-untyped-def]  # a generator of bytes
+        async def body() -> AsyncIterator[bytes]:
             text = json.dumps({"query": _READ, "variables": {"image": self._image}}).encode()
             for start in range(0, len(text), 32):
                 yield text[start : start + 32]

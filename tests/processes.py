@@ -14,84 +14,33 @@ from typing import Any
 
 from opsin.settings import environment_with
 
-# An installed distribution as far as Python can tell: a module, and metadata with an entry point.
-_PLUGIN = '''
-"""Writes down each item that it runs, with the process that ran it."""
-
-import os
-import time
-
-from opsin import Annotation, Operation, Params, Result, Runner, hookimpl
-
-
-class MarkParams(Params):
-    mark: int = 0
-
-
-class MarkResult(Result):
-    mark: int
-
-    def annotations(self):
-        return [
-            Annotation(annotation_type="mark", class_name=str(self.mark), data={"n": n})
-            for n in range(2)
-        ]
-
-
-class MarkRunner(Runner):
-    max_batch = 8
-
-    def __init__(self, path, seconds):
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        self._seconds = seconds
-
-    def run(self, batch):
-        for item in batch:
-            os.write(self._file, f"{item.params.mark} {os.getpid()}\\n".encode())
-            time.sleep(self._seconds)
-        return [MarkResult(mark=item.params.mark) for item in batch]
-
-
-class WriteMark(Operation):
-    name = "write_mark"
-    version = "1"
-    description = "Writes its mark into a file."
-    params = MarkParams
-    result = MarkResult
-
-    def __init__(self, path, seconds):
-        self._arguments = path, seconds
-
-    def load(self, context):
-        return MarkRunner(*self._arguments)
-
-
-@hookimpl
-def opsin_operations(options):
-    return [WriteMark(options["path"], options["seconds"])]
-'''
-
-
+_ROOT = Path(__file__).resolve().parents[1]
 _NOT_OURS = "coro=<ClientRequest.write_bytes()"
 """In the line of a traceback: aiohttp asks nobody for the end of its task when S3 is cut off."""
 
 
 class Marks:
-    """The plugin `marks` in a folder, and what its runners wrote down."""
+    """`tests.marks_plugin`, installed in a folder, and what its runners wrote down.
 
-    def __init__(self, folder: Path, seconds: float, plugin: str = _PLUGIN) -> None:
+    With `files` every tenth mark keeps one.  `more` is Python that the plugin's processes run.
+    """
+
+    def __init__(
+        self, folder: Path, seconds: float, *, files: bool = False, more: str = ""
+    ) -> None:
         self._path = folder / "marks.txt"
         self._path.touch()
+        # A distribution as far as Python can tell: a module, and metadata with an entry point.
         packages = folder / "packages"
         metadata = packages / "opsin_marks-1.0.dist-info"
         metadata.mkdir(parents=True)
-        (packages / "opsin_marks.py").write_text(plugin)
+        (packages / "opsin_marks.py").write_text(f"from tests.marks_plugin import *\n{more}")
         (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: opsin-marks\nVersion: 1.0")
         (metadata / "entry_points.txt").write_text("[opsin]\nmarks = opsin_marks\n")
-        inherited = os.environ.get("PYTHONPATH")
-        options = {"marks": {"path": str(self._path), "seconds": seconds}}
+        found = [str(packages), str(_ROOT), os.environ.get("PYTHONPATH")]
+        options = {"marks": {"path": str(self._path), "seconds": seconds, "files": files}}
         self.environment = {
-            "PYTHONPATH": os.pathsep.join([str(packages), *filter(None, [inherited])]),
+            "PYTHONPATH": os.pathsep.join(filter(None, found)),
             "OPSIN_PLUGIN_OPTIONS": json.dumps(options),
             "OPSIN_DISABLED_PLUGINS": "bbox",
         }

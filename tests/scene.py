@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from opsin import Params
 from opsin.assembly import Parts
 from opsin.core.access import Principal
 from opsin.core.engine import make_task
@@ -22,16 +21,11 @@ from opsin.storage.event_log import Event, EventFilter
 from opsin.storage.tables import analyses, annotations, events
 from tests.core.given_plugins import house_of
 from tests.core.working import until
+from tests.marks_plugin import MarkParams
 from tests.pictures import noise_jpeg
 from tests.processes import Marks, opsin
 
 POLL = 0.05
-
-
-class MarkParams(Params):
-    """As those of the operation in `tests.processes`."""
-
-    mark: int = 0
 
 
 class Scene:

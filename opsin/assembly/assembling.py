@@ -16,6 +16,7 @@ from opsin.core.annotations import Annotations
 from opsin.core.answers.answers import Answers
 from opsin.core.answers.earlier_results import EarlierResults
 from opsin.core.answers.keys import ResultKeys
+from opsin.core.answers.reservations import Reservations
 from opsin.core.applications.applications import Applications
 from opsin.core.applications.backfill import Backfill
 from opsin.core.applications.declared import DeclaredApplications
@@ -223,10 +224,11 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
         ),
         webhooks=Webhooks(database, webhook_secrets, Formats(), poster),
     )
+    reservations = Reservations(database.key_locks())
     return Parts(
         use_cases,
         models,
-        worker(settings, use_cases),
+        worker(settings, use_cases, reservations),
         Backfill(database, scheduling, runs.attached),
         sender(settings, use_cases, webhook_secrets, poster),
         sweep,
@@ -238,6 +240,7 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
             use_cases.reports.close,
             passwords.close,
             engine.close,
+            reservations.close,
             poster.close,
             blobs.close,
             database.close,

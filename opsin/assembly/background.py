@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from opsin.core.answers.reservations import Reservations
 from opsin.core.queue.analysis_queue import AnalysisQueue
 from opsin.core.queue.worker import Worker
 from opsin.core.use_cases import UseCases
@@ -12,7 +13,7 @@ from opsin.core.webhooks.signing import Secrets
 from opsin.settings import Settings
 
 
-def worker(settings: Settings, use_cases: UseCases) -> Worker:
+def worker(settings: Settings, use_cases: UseCases, reservations: Reservations) -> Worker:
     lease = timedelta(seconds=settings.lease_seconds)
     queue = AnalysisQueue(
         use_cases.database, use_cases.artifacts, lease=lease, max_attempts=settings.max_attempts
@@ -23,6 +24,7 @@ def worker(settings: Settings, use_cases: UseCases) -> Worker:
         use_cases.answers,
         use_cases.host,
         use_cases.database.committed,
+        reservations,
         batch=settings.worker_batch,
         lease=lease,
         poll_seconds=settings.poll_seconds,

@@ -18,6 +18,7 @@ from opsin.core.errors import ConfigurationError, MissingExtra, StorageError
 from opsin.storage.audit import NewAuditEntry, append_audit
 from opsin.storage.event_log import NewEvent, append_events
 from opsin.storage.json_text import dump_json, load_json
+from opsin.storage.key_locks import FileKeyLocks, KeyLocks, PostgresKeyLocks
 from opsin.storage.notifications import Notifications
 from opsin.storage.reader import PostgresReader, Reader, SqliteReader
 from opsin.storage.silent_peers import SERVER_SETTINGS, connection_class
@@ -149,6 +150,7 @@ class Database:
         self.url = database_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.committed = Signal()
+        self._name = name
         self.reader: Reader
         self._straight: PostgresReader | None = None
         self._overflow = 0
@@ -207,6 +209,13 @@ class Database:
             return None
         _, arguments = self._reader.dialect.create_connect_args(self.url)
         return Notifications(arguments, heard)
+
+    def key_locks(self) -> KeyLocks:
+        """Locks that all processes at this database see; closed by who asks for them."""
+        if self.is_sqlite:
+            return FileKeyLocks(Path(f"{self.url.database}-locks"))
+        _, arguments = self._reader.dialect.create_connect_args(self.url)
+        return PostgresKeyLocks(arguments, self._name)
 
     @property
     def engines(self) -> tuple[Engine, ...]:

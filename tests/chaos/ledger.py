@@ -9,7 +9,6 @@ from datetime import timedelta
 
 from sqlalchemy import func, select
 
-from opsin import Params
 from opsin.assembly import Parts
 from opsin.core.access import Principal
 from opsin.core.engine import make_task
@@ -23,13 +22,6 @@ from tests.pictures import noise_jpeg
 
 OPEN = ("QUEUED", "PROCESSING")
 _PAUSE = 0.1
-
-
-class MarkParams(Params):
-    """As those of the operation in `tests.chaos.plugin`."""
-
-    mark: int = 0
-    poison: str = ""
 
 
 @dataclass

@@ -16,11 +16,11 @@ from opsin.core.testing import FakeOperation
 from opsin.settings import Settings
 from tests.chaos.followers import Follower, followers
 from tests.chaos.forms import START
-from tests.chaos.ledger import Ledger, MarkParams, Verdict
-from tests.chaos.plugin import PLUGIN
+from tests.chaos.ledger import Ledger, Verdict
 from tests.chaos.postgres import PostgresServer, postgres_server
 from tests.chaos.proxy import Mode, Proxy
 from tests.core.given_plugins import house_of
+from tests.marks_plugin import MarkParams
 from tests.processes import Marks, Opsin
 from tests.scene import Scene
 
@@ -206,7 +206,7 @@ async def storm(
     failover: bool = False,
 ) -> AsyncIterator[tuple[Storm, list[Follower]]]:
     """The installation, with the ledger's own house and its subscribers; `seconds` an item."""
-    marks = Marks(folder, seconds, PLUGIN)
+    marks = Marks(folder, seconds, files=True)
     with contextlib.ExitStack() as stack:
         postgres = stack.enter_context(postgres_server())
         replica = postgres.replica() if failover else None

@@ -7,10 +7,10 @@ import pytest
 from opsin.core.testing import FakeOperation
 from opsin.settings import Settings
 from tests.chaos.forms import START, long_form
-from tests.chaos.ledger import Ledger, MarkParams
-from tests.chaos.plugin import PLUGIN
+from tests.chaos.ledger import Ledger
 from tests.chaos.postgres import postgres_server
 from tests.core.given_plugins import house_of
+from tests.marks_plugin import MarkParams
 from tests.processes import Marks
 from tests.scene import Scene
 
@@ -45,8 +45,8 @@ async def test_a_worker_whose_clock_is_an_hour_wrong(
     right_folder, wrong_folder = tmp_path / "right", tmp_path / "wrong"
     right_folder.mkdir()
     wrong_folder.mkdir()
-    right = Marks(right_folder, 0.02, PLUGIN)
-    wrong = Marks(wrong_folder, 0.02, PLUGIN + _WRONG.format(seconds=seconds))
+    right = Marks(right_folder, 0.02, files=True)
+    wrong = Marks(wrong_folder, 0.02, files=True, more=_WRONG.format(seconds=seconds))
     with postgres_server() as postgres:
         url = f"postgresql://postgres@127.0.0.1:{postgres.port}/postgres"
         operation = FakeOperation("write_mark", params=MarkParams)

@@ -16,9 +16,9 @@ from opsin.core.images import NewImage
 from opsin.core.testing import FakeOperation
 from opsin.settings import Settings
 from tests.chaos.forms import START, long_form
-from tests.chaos.ledger import Ledger, MarkParams
-from tests.chaos.plugin import PLUGIN
+from tests.chaos.ledger import Ledger
 from tests.core.given_plugins import house_of
+from tests.marks_plugin import MarkParams
 from tests.pictures import noise_jpeg
 from tests.processes import Marks
 from tests.scene import Scene
@@ -78,7 +78,7 @@ async def test_a_disk_that_is_full_for_a_while(
     settings: Settings, tmp_path: Path, small_disk: Path, full: str
 ) -> None:
     """What was accepted is kept; what is not accepted is refused as an error of storage."""
-    marks = Marks(tmp_path, 0.01, PLUGIN)
+    marks = Marks(tmp_path, 0.01, files=True)
     database = (small_disk if full == "database" else tmp_path) / "opsin.sqlite3"
     blobs = (small_disk if full == "blobs" else tmp_path) / "blobs"
     blobs.mkdir()

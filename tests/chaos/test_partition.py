@@ -13,10 +13,10 @@ import pytest
 from opsin.core.testing import FakeOperation
 from opsin.settings import Settings
 from tests.chaos.forms import START, long_form
-from tests.chaos.ledger import Ledger, MarkParams
-from tests.chaos.plugin import PLUGIN
+from tests.chaos.ledger import Ledger
 from tests.chaos.postgres import postgres_server
 from tests.core.given_plugins import house_of
+from tests.marks_plugin import MarkParams
 from tests.processes import Marks
 from tests.scene import Scene
 
@@ -69,7 +69,7 @@ def cable() -> Iterator[Cable]:
 
 @long_form
 async def test_a_node_that_is_cut_off(settings: Settings, tmp_path: Path, cable: Cable) -> None:
-    marks = Marks(tmp_path, 0.05, PLUGIN)
+    marks = Marks(tmp_path, 0.05, files=True)
     with postgres_server() as postgres:
         with (postgres.data / "pg_hba.conf").open("a") as rules:
             rules.write("\nhost all all 10.77.0.0/24 trust\n")

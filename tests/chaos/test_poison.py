@@ -12,9 +12,9 @@ from opsin.core.testing import FakeOperation
 from opsin.settings import Settings
 from opsin.storage.schema import upgrade
 from tests.chaos.forms import long_form
-from tests.chaos.ledger import Ledger, MarkParams
-from tests.chaos.plugin import PLUGIN
+from tests.chaos.ledger import Ledger
 from tests.core.given_plugins import house_of
+from tests.marks_plugin import MarkParams
 from tests.processes import Marks, Opsin
 from tests.scene import Scene
 
@@ -62,7 +62,7 @@ async def _until_over(ledger: Ledger, worker: Opsin) -> None:
     ["segfault", pytest.param("hang", marks=long_form), pytest.param("exit", marks=long_form)],
 )
 async def test_only_the_poison_fails(settings: Settings, tmp_path: Path, poison: str) -> None:
-    marks = Marks(tmp_path, 0.001, PLUGIN)
+    marks = Marks(tmp_path, 0.001, files=True)
     async with _ledger(settings, tmp_path) as (ledger, scene):
         await ledger.ask(25)
         (bad,) = await ledger.ask(1, poison=poison)
@@ -78,7 +78,7 @@ async def test_only_the_poison_fails(settings: Settings, tmp_path: Path, poison:
 @long_form
 async def test_what_eats_all_memory_fails_alone(settings: Settings, tmp_path: Path) -> None:
     """Python says no in time: the batch is halved until the bad item is alone."""
-    marks = Marks(tmp_path, 0.001, PLUGIN)
+    marks = Marks(tmp_path, 0.001, files=True)
     async with _ledger(settings, tmp_path) as (ledger, scene):
         await ledger.ask(10)
         (bad,) = await ledger.ask(1, poison="leak")

@@ -13,10 +13,10 @@ from opsin.core.testing import FakeOperation
 from opsin.settings import Settings
 from opsin.storage.schema import upgrade
 from tests.chaos.forms import START, long_form
-from tests.chaos.ledger import Ledger, MarkParams
-from tests.chaos.plugin import PLUGIN
+from tests.chaos.ledger import Ledger
 from tests.core.engine.ray.local_cluster import LocalCluster, Node
 from tests.core.given_plugins import house_of
+from tests.marks_plugin import MarkParams
 from tests.processes import Marks, Opsin
 from tests.scene import Scene
 
@@ -41,7 +41,7 @@ async def _next_run(marks: Marks, worker: Opsin, seconds: float = 120) -> None:
 
 @long_form
 async def test_a_cluster_that_loses_processes_and_nodes(settings: Settings, tmp_path: Path) -> None:
-    marks = Marks(tmp_path, 0.03, PLUGIN)
+    marks = Marks(tmp_path, 0.03, files=True)
     root = str(Path(__file__).parents[2])
     cluster = _Cluster(os.pathsep.join([marks.environment["PYTHONPATH"], root]))
     try:

@@ -13,6 +13,7 @@ from opsin.core.answers.earlier_results import EarlierResults
 from opsin.core.answers.given_picture import GivenPicture
 from opsin.core.answers.keys import KeyedTask, ResultKeys
 from opsin.core.answers.memory import KeptResult, ResultMemory
+from opsin.core.answers.reservations import Reservation
 from opsin.core.engine import Analyzed, Engine, Outcome, Task
 from opsin.core.engine.opening import Opener
 from opsin.core.engine.plan import OnOutcome
@@ -78,13 +79,15 @@ class Answers:
         deadline: float | None = None,
         priority: int = 0,
         on_outcome: OnOutcome | None = None,
+        reservation: Reservation | None = None,
     ) -> Analyzed:
         """As `Engine.analyze`, which is asked for what nobody has computed yet.
 
         `company_id` is the asker's.  With `content_sha256`, of the encoded bytes, and `info`, what
         the decoded picture will be like, an `Opener` is not used unless something is computed that
         looks at the picture.  Pixels without `content_sha256` were never known by a name: all is
-        computed.
+        computed.  With a `reservation`, for results that will be stored, what other processes
+        compute is waited for.
         """
         if isinstance(source, DecodedImage):
             info = source.info
@@ -103,7 +106,7 @@ class Answers:
             if not any(task.may_be_known for task in keyed):
                 self.counts.computed += len(tasks)
                 return await run(tasks, on_outcome, deadline=deadline)
-            asker = Asker(self, company_id, picture, keyed, run, on_outcome)
+            asker = Asker(self, company_id, picture, keyed, run, on_outcome, reservation)
             try:
                 return await asker.answered()
             finally:

@@ -1,18 +1,20 @@
 """One asker: which of its tasks are known, which are under way, and which are to be computed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from opsin.core.answers.computations import Computation, Flight, Landed, NoOutcome
 from opsin.core.answers.earlier_results import EarlierResult
+from opsin.core.answers.elsewhere import Elsewhere
 from opsin.core.answers.given_picture import GivenPicture
 from opsin.core.answers.keys import KeyedTask, ResultKey
 from opsin.core.answers.lending import as_if_now, may_be_lent, seconds_held_back
 from opsin.core.answers.memory import KeptResult
 from opsin.core.answers.needed_inputs import NeededInputs, Needs
+from opsin.core.answers.reservations import Reservation
 from opsin.core.engine import Analyzed, Outcome, Provenance, TaskStatus
 from opsin.core.engine.plan import OnOutcome
 from opsin.core.errors import Cancelled, RegionNotFound
@@ -40,6 +42,7 @@ class Asker:
         tasks: Sequence[KeyedTask],
         run: Run,
         on_outcome: OnOutcome | None,
+        reservation: Reservation | None = None,
     ) -> None:
         self._answers = answers
         self._company_id = company_id
@@ -54,11 +57,12 @@ class Asker:
         """Tasks that are neither answered nor waited for."""
         self._outcomes: dict[int, Outcome] = {}
         self._waiting: dict[Landed, tuple[Flight | None, list[int]]] = {}
-        self._read: Mapping[str, EarlierResult] = {}
+        self._read: dict[str, EarlierResult] = {}
         """What completed analyses had, by key."""
         self._alone: set[int] = set()
         """Tasks that have failed together with somebody else's, and are tried without them."""
         self._inputs = NeededInputs(answers, company_id, self._join)
+        self._elsewhere = Elsewhere(reservation, answers.engine.batch_seconds)
         self._own: set[Computation] = set()
         self._joined: set[Computation] = set()
         self._timers: list[asyncio.TimerHandle] = []
@@ -70,7 +74,9 @@ class Asker:
         self._recall()  # while the database was asked, others may have begun or ended
         await self._inputs.read_earlier(self._tasks[number] for number in self._open)
         self._recall()
-        while self._open or self._waiting:
+        while self._open or self._waiting or self._elsewhere.awaited:
+            if self._elsewhere.exists:
+                await self._leave_to_others()
             self._compute()
             await self._wait()
             self._recall()
@@ -88,6 +94,7 @@ class Asker:
         for timer in self._timers:
             timer.cancel()
         self._inputs.leave()
+        self._elsewhere.leave()
         for flight, _ in self._waiting.values():
             if flight is not None:
                 flight.forget(self)
@@ -119,13 +126,25 @@ class Asker:
         """Take what completed analyses have."""
         wanted = {key.digest: n for n in self._open if (key := self._shared_key(n))}
         operations = {digest: self._tasks[n].task.operation for digest, n in wanted.items()}
-        self._read = await self._answers.earlier.find(self._company_id, operations)
+        found = await self._answers.earlier.find(self._company_id, operations)
+        self._read |= found
         for number in tuple(self._open):
             key = self._shared_key(number)
-            if key is not None and (earlier := self._read.get(key.digest)) is not None:
+            if key is not None and (earlier := found.get(key.digest)) is not None:
                 self._answers.counts.stored += 1
                 is_own = earlier.company_id == self._company_id
                 self._take(number, key, earlier.result, earlier.provenance, is_own=is_own)
+
+    async def _leave_to_others(self) -> None:
+        """Wait for what other processes compute."""
+        asked = {
+            number: (self._tasks[number].task, key.digest)
+            for number in self._open
+            if (key := self._shared_key(number)) and key.digest not in self._answers.flights
+        }
+        for number in await self._elsewhere.leave_out(asked):
+            del self._open[number]
+        self._recall()  # meanwhile others may have begun or ended
 
     def _compute(self) -> None:
         """Have the engine run what nobody else does and what need not wait, in one call."""
@@ -200,14 +219,21 @@ class Asker:
 
     async def _wait(self) -> None:
         """Until an input is there, or nothing is under way and what failed is to be tried again."""
-        while under_way := {*self._waiting, *self._inputs.awaited}:
-            done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-            for landed in done.intersection(self._waiting):
+        while under_way := self._under_way():
+            await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+            for landed in [one for one in self._waiting if one.done()]:
                 flight, numbers = self._waiting.pop(landed)
                 for number in numbers:
                     self._landed(number, flight, landed.result())
-            if self._inputs.note_arrivals():
+            returned = self._elsewhere.returned()
+            if returned:
+                self._open |= dict.fromkeys(returned)
+                await self._read_earlier()
+            if self._inputs.note_arrivals() or returned:
                 return
+
+    def _under_way(self) -> "list[asyncio.Future[Any]]":
+        return [*self._waiting, *self._inputs.awaited, *self._elsewhere.awaited]
 
     def _landed(self, number: int, flight: Flight | None, answer: Outcome | NoOutcome) -> None:
         is_own = flight is None or flight.computation in self._own

@@ -205,6 +205,11 @@ class Engine:
         """The runners that were asked for so far, in the order of their first request."""
         return tuple(runner_statistics(slot) for slot in self.runners)
 
+    def batch_seconds(self, task: Task) -> float | None:
+        """How long a batch with such a task takes on average; None before the first."""
+        ran = self.runners.of_task(task).figures.ran
+        return ran.sum / ran.total if ran.total else None
+
     def memory_statistics(self) -> tuple[MemoryStatistics, ...]:
         """The devices that something was loaded for so far."""
         used = self._memory.used()

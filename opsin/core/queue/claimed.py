@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Coroutine, Sequence
 
+from opsin.core.answers.reservations import Reservation
 from opsin.core.queue.analysis_queue import Claim, Finished
 from opsin.core.records import Analysis
 
@@ -15,8 +16,10 @@ log = logging.getLogger(__name__)
 class Claimed:
     """The work on one claim; lives on the event loop."""
 
-    def __init__(self, claim: Claim) -> None:
+    def __init__(self, claim: Claim, reservation: Reservation) -> None:
         self.claim = claim
+        self.reservation = reservation
+        """Of what is computed for it; closed when it ends."""
         self.left = len(claim.analyses)
         """Analyses that still count as being in the worker's hands."""
         self._unwritten = {analysis.id: analysis for analysis in claim.analyses}
@@ -24,8 +27,12 @@ class Claimed:
         self._ended: list[Finished] = []
         self._texts: dict[str, tuple[Analysis, str]] = {}
         self._changed = asyncio.Event()
-        self.moved = time.monotonic()
-        """When one of them last came further."""
+        self._moved = time.monotonic()
+
+    @property
+    def moved(self) -> float:
+        """When one of them last came further, or waited for another process that has it."""
+        return max(self._moved, self.reservation.waited_at)
 
     def start(self, asked: Sequence[Analysis], work: Coroutine[None, None, None]) -> None:
         """Run the work on one image, which says of each analysis how it `ended`."""
@@ -45,7 +52,7 @@ class Claimed:
         """An analysis has its ending, which is to be written."""
         self._texts.pop(ending.analysis.id, None)
         self._ended.append(ending)
-        self.moved = time.monotonic()
+        self._moved = time.monotonic()
         self._changed.set()
 
     def wrote(self, analysis: Analysis, text: str) -> None:
@@ -53,7 +60,7 @@ class Claimed:
         if not self._texts:
             self._changed.set()
         self._texts[analysis.id] = analysis, text
-        self.moved = time.monotonic()
+        self._moved = time.monotonic()
 
     async def change(self, seconds: float | None) -> None:
         """Wait for an ending, the first text or the end of an image, so many seconds at most."""
@@ -71,10 +78,11 @@ class Claimed:
         taken, self._texts = self._texts, {}
         return [entry for key, entry in taken.items() if key in self._unwritten]
 
-    def written(self, items: Sequence[Finished]) -> None:
+    async def written(self, items: Sequence[Finished]) -> None:
         self.left -= len(items)
         for item in items:
             self._unwritten.pop(item.analysis.id, None)
+        await self.reservation.ended([item.analysis.id for item in items])
 
     def keep(self, held: frozenset[str]) -> None:
         """Drop what is no longer ours; an image none of whose analyses is held stops."""
@@ -84,11 +92,12 @@ class Claimed:
         self._unwritten = {key: a for key, a in self._unwritten.items() if key in held}
 
     async def stop(self) -> list[Analysis]:
-        """Cancel what still runs; gives the analyses that were not written."""
+        """Cancel what still runs, leave it to others; gives the analyses that were not written."""
         running = list(self._asked)
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+        await self.reservation.close()
         return list(self._unwritten.values())
 
     def _stopped(self, task: "asyncio.Task[None]") -> None:

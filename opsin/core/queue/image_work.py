@@ -68,6 +68,8 @@ class ImageWork:
             if outcome.result_key is not None and ending.result is not None:
                 key = outcome.result_key if is_restorable(outcome) else None
                 ending = replace(ending, result_key=key)
+                if key is None:
+                    work.reservation.is_in_vain(outcome.task.operation.name)
             work.ended(ending)
 
         try:
@@ -80,6 +82,7 @@ class ImageWork:
                     content_sha256=image.sha256,
                     info=stored_info(image, _DECODING),
                     on_outcome=settled,
+                    reservation=work.reservation,
                 )
         except Exception as error:
             for analysis in left.values():

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from opsin.core.answers.answers import Answers
 from opsin.core.answers.referring import ReferenceStore
+from opsin.core.answers.reservations import Reservations
 from opsin.core.errors import OperationFailed, StorageError
 from opsin.core.images import Images
 from opsin.core.patience import Pauses
@@ -44,6 +45,7 @@ class Worker:
         answers: Answers,
         host: PluginHost,
         committed: Signal,
+        reservations: Reservations,
         *,
         batch: int,
         lease: timedelta,
@@ -56,6 +58,7 @@ class Worker:
         self._images = ImageWork(images, answers, host, references, first_pause=poll_seconds)
         self._writer = EndingWriter(queue, first_pause=poll_seconds)
         self._committed = committed
+        self._reservations = reservations
         self._listening = listening
         self._lease = lease.total_seconds()
         self._poll_seconds = poll_seconds
@@ -196,7 +199,7 @@ class Worker:
 
     async def _process(self, claim: Claim) -> None:
         """Run one claim to its end, renewing the lease meanwhile."""
-        work = Claimed(claim)
+        work = Claimed(claim, self._reservations.open())
         self._claims.add(work)
         heartbeat = asyncio.create_task(self._renew(work))
         started = time.monotonic()
@@ -238,7 +241,7 @@ class Worker:
                 await work.change(pause)
             if done := work.take_ended():
                 self.finished += await self._writer.finish(work.claim.lease_id, done)
-                work.written(done)
+                await work.written(done)
                 self._let_go(len(done))
             if work.has_texts and loop.time() >= told + _PROGRESS_SECONDS:
                 await self._writer.tell(work.claim.lease_id, work.take_texts())

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[4]
-_MEMORY = 160 * 2**20
+_STORE_BYTES = 160 * 2**20
 
 
 def free_port() -> int:
@@ -65,8 +65,9 @@ class Node:
 class LocalCluster:
     """Starts with a head; `address` is what others join by."""
 
-    def __init__(self, cpus: float = 2) -> None:
+    def __init__(self, cpus: float = 2, *, store_bytes: int = _STORE_BYTES) -> None:
         self._cpus = cpus
+        self._store_bytes = store_bytes
         self.environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         """What whoever joins needs in its own."""
         self._folder = Path(tempfile.mkdtemp(prefix="opsin-ray-"))  # paths of sockets are short
@@ -96,7 +97,7 @@ class LocalCluster:
             "--block",
             "--disable-usage-stats",
             f"--num-cpus={int(self._cpus if cpus is None else cpus)}",
-            f"--object-store-memory={_MEMORY}",
+            f"--object-store-memory={self._store_bytes}",
             *options,
         ]
         if "--head" in options:
