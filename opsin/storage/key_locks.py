@@ -1,6 +1,7 @@
 """Locks by number that all processes at one database see, and that end with their process."""
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections import Counter
@@ -48,16 +49,17 @@ class FileKeyLocks:
             import fcntl  # not on Windows, where several processes may do the same work
         except ModuleNotFoundError:
             return frozenset(keys)
+        try:
+            file = self._opened()
+        except OSError as error:
+            log.debug("no lock can be had of %s: %s", self._path, error)
+            return frozenset(keys)
         taken = set()
         for key in keys:
-            try:
-                fcntl.lockf(self._opened(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, key)
-            except (BlockingIOError, PermissionError):
-                continue
-            except OSError as error:
-                log.debug("no lock can be had of %s: %s", self._path, error)
-            self._taken[key] += 1
-            taken.add(key)
+            with contextlib.suppress(BlockingIOError, PermissionError):  # another process has it
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, key)
+                self._taken[key] += 1
+                taken.add(key)
         return frozenset(taken)
 
     async def release(self, keys: Sequence[int]) -> None:

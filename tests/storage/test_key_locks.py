@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import pytest
 
 from opsin.storage.database import Database
-from opsin.storage.key_locks import KeyLocks, PostgresKeyLocks
+from opsin.storage.key_locks import FileKeyLocks, KeyLocks, PostgresKeyLocks
 from tests.conftest import administer
 from tests.core.working import until
 
@@ -144,6 +145,13 @@ async def test_a_lost_session_is_opened_again(
 
 async def test_without_a_database_everybody_has_everything(unused_tcp_port: int) -> None:
     locks = PostgresKeyLocks({"host": "127.0.0.1", "port": unused_tcp_port, "user": "a"}, "test")
+    assert await locks.take([1, 2]) == {1, 2}
+    await locks.release([1])
+    await locks.close()
+
+
+async def test_where_no_file_can_be_made_everybody_has_everything(tmp_path: Path) -> None:
+    locks = FileKeyLocks(tmp_path / "there is no such folder" / "locks")
     assert await locks.take([1, 2]) == {1, 2}
     await locks.release([1])
     await locks.close()
