@@ -24,7 +24,8 @@ from opsin.core.contract import Step
 from opsin.core.engine import make_task
 from opsin.core.images import NewImage
 from opsin.core.lifecycle import AnalysisStatus
-from opsin.core.queue.analysis_queue import AnalysisQueue, Finished
+from opsin.core.queue.analysis_queue import AnalysisQueue
+from opsin.core.queue.finished import Finished
 from opsin.settings import Settings
 
 ROUNDS, WARM_UP = 120, 15

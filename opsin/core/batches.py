@@ -19,12 +19,12 @@ from opsin.core.records import Batch, columns_of, from_values, to_record
 from opsin.core.removal import Removal
 from opsin.core.roles import Permission
 from opsin.core.scope import within
-from opsin.core.soft_deletion import not_deleted
+from opsin.core.soft_deletion import in_place, not_deleted
 from opsin.core.subjects import require_subject
 from opsin.storage.database import Database
 from opsin.storage.event_log import NewEvent
 from opsin.storage.ids import canonical_id, new_id
-from opsin.storage.tables import batches, datasets, subjects
+from opsin.storage.tables import batches
 
 LISTING = Listing(batches, Batch, parent="subject_id")
 
@@ -38,13 +38,7 @@ _ORDERS: dict[str, ColumnElement[Any]] = {
 
 def visible(principal: Principal) -> Sequence[ColumnElement[bool]]:
     """What limits every read of batches to the caller's own, of what is there."""
-    dataset = select(1).where(datasets.c.id == batches.c.dataset_id, *not_deleted(datasets))
-    subject = select(1).where(subjects.c.id == batches.c.subject_id, *not_deleted(subjects))
-    return [
-        within(principal, batches),
-        dataset.correlate(batches).exists(),
-        batches.c.subject_id.is_(None) | subject.correlate(batches).exists(),
-    ]
+    return [within(principal, batches), *not_deleted(batches), *in_place(batches)]
 
 
 class Batches:
@@ -157,7 +151,7 @@ class Batches:
         dataset_id: str | None = None,
         subject_id: str | None = None,
     ) -> Batch:
-        """Delete a batch with its images and their results, in one transaction."""
+        """Delete a batch with its images and their results; from now on nobody finds it."""
         await self.get(principal, batch_id, dataset_id=dataset_id, subject_id=subject_id)
         return await self._removal.delete_batch(principal, batch_id)
 

@@ -1,23 +1,19 @@
 """Following what happens: the log replayed from a cursor, then live, each event exactly once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
-
-from sqlalchemy import func, select
 
 from opsin.core.access import Principal
 from opsin.core.errors import InvalidInput
 from opsin.core.event_hub import EventHub, Feed
 from opsin.core.histogram import Histogram
 from opsin.core.patience import patiently
-from opsin.core.scope import within
 from opsin.storage.database import Database
-from opsin.storage.event_log import Event, EventFilter, last_position, read_events
-from opsin.storage.tables import events
+from opsin.storage.event_log import Event, EventFilter, last_position, last_position_in, read_events
 
 T = TypeVar("T")
 
@@ -61,15 +57,26 @@ class Events:
 
     async def position_for(self, principal: Principal) -> int:
         """Where the part of the log ends that the caller sees."""
-        statement = select(func.max(events.c.sequence)).where(within(principal, events))
+        company_id, readable = principal.company_id, principal.rights.readable
+        if readable is None:
+            return await self.position(company_id)
         async with self._database.read() as connection:
-            return (await connection.execute(statement)).scalar() or 0
+            return await last_position_in(connection, company_id, readable)
 
-    async def follow(self, wanted: EventFilter, *, after: int | None) -> AsyncIterator[list[Event]]:
+    async def follow(
+        self,
+        wanted: EventFilter,
+        *,
+        after: int | None,
+        datasets: Callable[[], Awaitable[Sequence[str] | None]] | None = None,
+    ) -> AsyncIterator[list[Event]]:
         """Events past `after` in order, in groups, for ever; None starts at the end of the log.
 
         A follower that was live and is overtaken by more than the hub keeps gets a group of one
         RESYNC whose position is the follower's own; then goes on from there, and misses nothing.
+
+        What happened before is looked for only in the `datasets` that the follower sees by then,
+        if they do not see all of the company.  Of what is live they get, and pass over, the rest.
 
         A database that is down is waited for: nothing is missed meanwhile.  Raises StorageError
         when it stays down, CancelledError when the process is about to end (`stop`).
@@ -96,7 +103,8 @@ class Events:
                     yield [_resync(wanted, position)]
                 # Taken before the look at the database, which shows at least as much.
                 reached = hub.position
-                found = await self._whole(partial(self._read, wanted, position))
+                within = None if datasets is None else await datasets()
+                found = await self._whole(partial(self._read, wanted, position, within))
                 if found:
                     position = found[-1].sequence
                     yield found
@@ -130,9 +138,13 @@ class Events:
         task.add_done_callback(self._unfinished.discard)
         return task
 
-    async def _read(self, wanted: EventFilter, position: int) -> list[Event]:
+    async def _read(
+        self, wanted: EventFilter, position: int, datasets: Sequence[str] | None
+    ) -> list[Event]:
         async with self._database.read() as connection:
-            return await read_events(connection, wanted, after=position, limit=_READ_AT_ONCE)
+            return await read_events(
+                connection, wanted, after=position, limit=_READ_AT_ONCE, datasets=datasets
+            )
 
     @asynccontextmanager
     async def _feed(self, wanted: EventFilter) -> AsyncIterator[tuple[EventHub, Feed]]:

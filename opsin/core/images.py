@@ -31,7 +31,7 @@ from opsin.core.records import Image, columns_of, from_values, to_record
 from opsin.core.removed_rows import remove_images
 from opsin.core.roles import Permission
 from opsin.core.scope import within
-from opsin.core.soft_deletion import not_deleted
+from opsin.core.soft_deletion import in_place, not_deleted
 from opsin.core.storable import check_json
 from opsin.core.thumbnails import thumbnail
 from opsin.storage.blobs import BlobStore, content_key
@@ -132,6 +132,8 @@ class Images:
 
     async def import_base64(self, principal: Principal, new: NewImage, text: str) -> Image:
         """Store a picture sent as base64 text, with or without a `data:` prefix."""
+        async with self._database.read() as connection:
+            await place(connection, principal, new, keep=False)  # told before it is decoded
         # On a thread: tens of megabytes take long enough for the event loop to be missed.
         content = await asyncio.to_thread(decode_base64, text, self._limits.max_bytes)
         return await self.add(principal, new, io.BytesIO(content))
@@ -147,7 +149,9 @@ class Images:
 
     async def by_id(self, image_id: str) -> Image:
         """Any company's image: for signed links and the worker only."""
-        statement = select(*columns_of(images, Image)).where(images.c.id == image_id)
+        statement = select(*columns_of(images, Image)).where(
+            images.c.id == image_id, *in_place(images)
+        )
         async with self._database.read() as connection:
             row = (await connection.execute(statement)).first()
         if row is None:
@@ -281,7 +285,9 @@ async def _find(
     if identity is None:
         return None
     statement = select(*columns_of(images, Image)).where(
-        images.c.id == identity, *(_own(principal) if deleted else visible(principal))
+        images.c.id == identity,
+        *(_own(principal) if deleted else visible(principal)),
+        *in_place(images),
     )
     if keep or hold:
         statement = statement.with_for_update(read=not hold, key_share=True)

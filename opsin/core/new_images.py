@@ -99,7 +99,9 @@ async def _batch(
 ) -> Batch:
     """The dataset's batch; with `keep` nobody deletes it, nor adds to it if it has one image."""
     statement = select(*columns_of(batches, Batch)).where(
-        batches.c.id == canonical_id(batch_id), batches.c.dataset_id == dataset_id
+        batches.c.id == canonical_id(batch_id),
+        batches.c.dataset_id == dataset_id,
+        *not_deleted(batches),
     )
     if keep:
         statement = statement.with_for_update(read=not alone, key_share=True)

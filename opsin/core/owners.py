@@ -2,7 +2,7 @@
 
 from sqlalchemy import Table, select
 
-from opsin.core.soft_deletion import not_deleted
+from opsin.core.soft_deletion import in_place, not_deleted
 from opsin.storage.database import Database
 from opsin.storage.ids import canonical_id
 from opsin.storage.tables import images
@@ -19,7 +19,7 @@ class Owners:
         found = canonical_id(identity)
         if found is None:
             return None
-        statement = select(table.c.company_id).where(table.c.id == found)
+        statement = select(table.c.company_id).where(table.c.id == found, *in_place(table))
         if table is not images:  # one that was deleted may be restored
             statement = statement.where(*not_deleted(table))
         async with self._database.read() as connection:

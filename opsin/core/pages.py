@@ -12,6 +12,7 @@ from opsin.core.conditions import Condition
 from opsin.core.errors import InvalidInput
 from opsin.core.records import columns_of, to_record
 from opsin.core.soft_deletion import DeletedRows
+from opsin.storage.first_rows import Groups, first_of_each
 from opsin.storage.ids import canonical_id
 
 Record = TypeVar("Record")
@@ -77,11 +78,24 @@ async def read_page(
     listing: Listing[Record],
     conditions: Sequence[ColumnElement[bool]],
     request: PageRequest,
+    *,
+    groups: Groups | None = None,
 ) -> Page[Record]:
-    """One page of the rows that meet `conditions`."""
+    """One page of the rows that meet `conditions`, in one of the groups if there are any."""
+    where = [*conditions, *_after(listing, request)]
+    if groups is not None and request.order.column != "id":
+        where.append(groups.column.in_(groups.values))
+    elif groups is not None:
+        after = None if request.after is None else decode_cursor(request.after, request.order)[1]
+        key = listing.table.c[listing.key]
+        keys = first_of_each(
+            connection, key, groups, conditions,
+            limit=request.first + 1, descending=request.order.descending, after=after,
+        )  # fmt: skip
+        where = [key.in_(keys)]
     statement = (
         select(*columns_of(listing.table, listing.record))
-        .where(*conditions, *_after(listing, request))
+        .where(*where)
         .order_by(*_ordering(listing, request.order))
         .limit(request.first + 1)
     )

@@ -76,6 +76,7 @@ class Batch:
     name: str
     created_at: datetime
     taken_at: datetime | None = None
+    deleted_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

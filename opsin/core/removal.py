@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, Table, Update, and_, delete, select, update
+from sqlalchemy import ColumnElement, Table, Update, and_, delete, func, select, update
 
 from opsin.core import audit
 from opsin.core.access import Principal
@@ -36,11 +36,12 @@ _WITH_THE_ANSWER = timedelta(seconds=10)
 """As long as a caller is kept waiting for what is removed; the rest goes afterwards."""
 _UNTIL_TOLD = timedelta(hours=1)
 """As long as a deleted dataset's own webhooks are kept, to tell of it."""
+_NOUNS = {datasets.name: "dataset", subjects.name: "subject", batches.name: "batch"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Deleted:
-    """A dataset or a subject that is hidden, and whose rows are yet to go."""
+    """A dataset, a subject or a batch that is hidden, and whose rows are yet to go."""
 
     table: Table
     id: str
@@ -51,7 +52,11 @@ class _Deleted:
 
     @property
     def column(self) -> str:
-        return "dataset_id" if self.table is datasets else "subject_id"
+        return f"{self.noun}_id"
+
+    @property
+    def noun(self) -> str:
+        return _NOUNS[self.table.name]
 
     def holds(self, table: Table) -> ColumnElement[bool]:
         """The rows of `table` that are in it."""
@@ -143,29 +148,28 @@ class Removal:
         return found
 
     async def delete_batch(self, principal: Principal, batch_id: str) -> Batch:
-        """Delete a batch and its images, in one transaction."""
+        """Hide a batch, and remove it with its images; NotFound also for another company's."""
         async with self._database.write() as transaction:
+            connection = transaction.connection
             await _hold(transaction, batches, [canonical_id(batch_id)])
-            statement = select(*columns_of(batches, Batch)).where(
+            statement = _hidden(batches, self._clock()).where(
                 batches.c.id == canonical_id(batch_id),
                 within(principal, batches),
+                *not_deleted(batches),
             )
-            row = (await transaction.connection.execute(statement)).first()
+            returned = statement.returning(*columns_of(batches, Batch))
+            row = (await connection.execute(returned)).first()
             if row is None:
                 raise NotFound("Batch not found")
             batch = to_record(Batch, row)
             principal.require(Permission.ADMIN, batch.dataset_id)
-            found = select(*columns_of(images, Image)).where(images.c.batch_id == batch.id)
-            inside = [to_record(Image, r) for r in await transaction.connection.execute(found)]
-            _, digests = await remove_told(
-                transaction, inside, principal.name, "its batch was deleted"
-            )
-            await remove_batches(transaction, batches.c.id == batch.id)
+            inside = select(func.count()).where(images.c.batch_id == batch.id)
+            count = (await connection.execute(inside)).scalar_one()
             audit.note(
                 transaction, principal, "batch.delete", ("batch", batch.id),
-                dataset_id=batch.dataset_id, images=len(inside),
+                dataset_id=batch.dataset_id, images=count,
             )  # fmt: skip
-        await self._files.remove_blobs(digests)
+        await self._with_the_answer([replace(_deleted_batch(batch), actor=principal.name)])
         return batch
 
     async def finish(
@@ -196,7 +200,7 @@ class Removal:
     async def _unfinished(self, before: datetime) -> list[_Deleted]:
         found: list[_Deleted] = []
         async with self._database.read() as connection:
-            for table, record in ((datasets, Dataset), (subjects, Subject)):
+            for table, record in ((datasets, Dataset), (subjects, Subject), (batches, Batch)):
                 statement = (
                     select(*columns_of(table, record))
                     .where(table.c.deleted_at.is_not(None), table.c.deleted_at <= before)
@@ -210,6 +214,8 @@ class Removal:
                         found.append(_deleted_dataset(one))
                     elif isinstance(one, Subject):
                         found.append(_deleted_subject(one))
+                    elif isinstance(one, Batch):
+                        found.append(_deleted_batch(one))
         return found
 
     def _only_tells(self) -> ColumnElement[bool]:
@@ -245,7 +251,7 @@ class Removal:
             # The list of deletions goes with its dataset.
             actor = None if one.table is datasets else one.actor
             count, digests = await remove_told(
-                transaction, inside, actor, "its subject was deleted"
+                transaction, inside, actor, f"its {one.noun} was deleted"
             )
             is_last = not inside and await self._remove_rest(transaction, one)
         await self._files.remove_blobs(digests)
@@ -254,6 +260,9 @@ class Removal:
     async def _remove_rest(self, transaction: Transaction, one: _Deleted) -> bool:
         """Some of the batches, then of the subjects, then the row itself, when that can go."""
         connection = transaction.connection
+        if one.table is batches:  # told of as what goes with others
+            await remove_batches(transaction, batches.c.id == one.id)
+            return True
         some = select(batches.c.id).where(one.holds(batches)).limit(ROWS_AT_ONCE)
         if await remove_batches(transaction, batches.c.id.in_(some.scalar_subquery())):
             return False
@@ -285,3 +294,8 @@ def _deleted_dataset(one: Dataset) -> _Deleted:
 def _deleted_subject(one: Subject) -> _Deleted:
     assert one.deleted_at is not None  # it was just read as one that is
     return _Deleted(subjects, one.id, one.company_id, one.dataset_id, one.deleted_at)
+
+
+def _deleted_batch(one: Batch) -> _Deleted:
+    assert one.deleted_at is not None  # it was just read as one that is
+    return _Deleted(batches, one.id, one.company_id, one.dataset_id, one.deleted_at)

@@ -18,6 +18,7 @@ from opsin.storage.curation import (
     image_deletions,
     uploads,
 )
+from opsin.storage.first_rows import MOST_GROUPS, Groups
 from opsin.storage.tables import (
     analyses,
     annotations,
@@ -84,11 +85,27 @@ def within(principal: Principal, table: FromClause) -> ColumnElement[bool]:
 
     For whoever reads the whole company it is `company_id` alone.
     """
-    mine: ColumnElement[bool] = table.c.company_id == principal.company_id
-    readable = principal.rights.readable
+    mine, readable = of_company(principal, table), principal.rights.readable
     if readable is None or name_of(table) in NAMES:
         return mine
     return and_(mine, _in_datasets(principal, table, readable))
+
+
+def of_company(principal: Principal, table: FromClause) -> ColumnElement[bool]:
+    """The rows of the company that the caller acts for; more than they may read, perhaps."""
+    mine: ColumnElement[bool] = table.c.company_id == principal.company_id
+    return mine
+
+
+def by_dataset(principal: Principal, table: Table) -> Groups | None:
+    """The datasets that the rows of a narrow caller can be looked up by, beside `of_company`.
+
+    None for whoever reads the whole company, and where rows do not name a dataset themselves.
+    """
+    readable, way = principal.rights.readable, WAYS.get(table.name)
+    if not readable or way is None or way.through is not None or len(readable) > MOST_GROUPS:
+        return None
+    return Groups(table.c[way.column], readable)
 
 
 def within_any(principals: Iterable[Principal], table: FromClause) -> ColumnElement[bool]:

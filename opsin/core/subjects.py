@@ -24,12 +24,12 @@ from opsin.core.records import Subject, columns_of, from_values, to_record
 from opsin.core.removal import Removal
 from opsin.core.roles import Permission
 from opsin.core.scope import within
-from opsin.core.soft_deletion import not_deleted
+from opsin.core.soft_deletion import in_place, not_deleted
 from opsin.core.storable import check_json
 from opsin.storage.database import Database, Transaction
 from opsin.storage.event_log import NewEvent
 from opsin.storage.ids import canonical_id, new_id
-from opsin.storage.tables import datasets, images, subjects
+from opsin.storage.tables import images, subjects
 
 LISTING = Listing(subjects, Subject, parent="dataset_id")
 MAX_SUBJECTS = 1000
@@ -46,12 +46,7 @@ _ORDERS: dict[str, ColumnElement[Any]] = {
 
 def visible(principal: Principal) -> Sequence[ColumnElement[bool]]:
     """What limits every read of subjects to the caller's own, in datasets that are there."""
-    there = select(1).where(datasets.c.id == subjects.c.dataset_id, *not_deleted(datasets))
-    return [
-        within(principal, subjects),
-        *not_deleted(subjects),
-        there.correlate(subjects).exists(),
-    ]
+    return [within(principal, subjects), *not_deleted(subjects), *in_place(subjects)]
 
 
 @dataclass(frozen=True, slots=True)

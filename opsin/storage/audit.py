@@ -23,6 +23,8 @@ audit_entries = Table(
     # How they came in, as `Principal.kind` says: "account", "key", ... or "opsin" itself.
     Column("actor_kind", String(16), nullable=False),
     Column("actor_id", String(36), nullable=True),
+    # The token that was shown, which of several an account may have.
+    Column("key_id", Id, nullable=True),
     Column("actor_name", String(320), nullable=False),
     Column("subject_kind", String(32), nullable=True),
     Column("subject_id", String(255), nullable=True),
@@ -32,6 +34,8 @@ audit_entries = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Index(None, "company_id", "id"),
     Index(None, "company_id", "subject_id", "id"),
+    Index(None, "company_id", "dataset_id", "id"),
+    Index(None, "company_id", "actor_id", "id"),
     # Else INSERT OR REPLACE could take the place of a row by SQLite's own number of it.
     sqlite_with_rowid=False,
 )
@@ -54,6 +58,7 @@ class NewAuditEntry:
     actor_kind: str
     actor_name: str
     actor_id: str | None = None
+    key_id: str | None = None
     subject_kind: str | None = None
     subject_id: str | None = None
     dataset_id: str | None = None
@@ -63,7 +68,7 @@ class NewAuditEntry:
 
 _GIVEN = tuple(member.name for member in fields(NewAuditEntry) if member.name != "details")
 _NAMES = (*_GIVEN, "details", "id", "created_at")
-_TYPES = dict.fromkeys(("id", "company_id", "dataset_id"), "uuid")
+_TYPES = dict.fromkeys(("id", "company_id", "dataset_id", "key_id"), "uuid")
 _COLUMNS = ", ".join(_NAMES)
 _RECORD = ", ".join(
     f"{name} {_TYPES.get(name, 'text')}" for name in _NAMES if name not in ("details", "created_at")

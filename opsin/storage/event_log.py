@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import ColumnElement, and_, false, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from opsin.storage.audit import INSERT_RECORDS, NewAuditEntry, append_audit, records
 from opsin.storage.bulk import as_sent
+from opsin.storage.first_rows import MOST_GROUPS, Groups, first_of_each
 from opsin.storage.json_text import dump_json
 from opsin.storage.tables import events
 
@@ -119,13 +120,46 @@ def _columns(event: NewEvent) -> dict[str, Any]:
 
 
 async def read_events(
-    connection: AsyncConnection, wanted: EventFilter | None, *, after: int, limit: int
+    connection: AsyncConnection,
+    wanted: EventFilter | None,
+    *,
+    after: int,
+    limit: int,
+    datasets: Sequence[str] | None = None,
 ) -> list[Event]:
-    """Up to `limit` events past position `after`, oldest first; without `wanted`, of everybody."""
-    statement = select(events) if wanted is None else _matching(select(events), wanted)
-    statement = statement.where(events.c.sequence > after)
-    rows = await connection.execute(statement.order_by(events.c.sequence).limit(limit))
+    """Up to `limit` events past position `after`, oldest first; without `wanted`, of everybody.
+
+    With `datasets` only what happened in one of these: others are not looked at.
+    """
+    conditions: list[ColumnElement[bool]] = [events.c.sequence > after]
+    if wanted is not None:
+        if datasets is None and wanted.dataset_id is not None:
+            datasets = [wanted.dataset_id]
+        if datasets is None:
+            conditions += _matching(wanted)
+        else:
+            named = [one for one in datasets if wanted.dataset_id in (None, one)]
+            conditions.append(_first_of(connection, wanted, named, after, limit))
+    statement = select(events).where(*conditions).order_by(events.c.sequence).limit(limit)
+    rows = await connection.execute(statement)
     return [Event(**row) for row in rows.mappings()]
+
+
+def _first_of(
+    connection: AsyncConnection,
+    wanted: EventFilter,
+    datasets: Sequence[str],
+    after: int,
+    limit: int,
+) -> ColumnElement[bool]:
+    """Those of these datasets that are wanted, at least the first of them."""
+    if not datasets:
+        return false()
+    conditions = _matching(wanted)
+    if wanted.analysis_id is not None or len(datasets) > MOST_GROUPS:
+        return and_(*conditions, events.c.dataset_id.in_(datasets))
+    key, groups = events.c.sequence, Groups(events.c.dataset_id, datasets)
+    return key.in_(first_of_each(connection, key, groups, conditions, limit=limit, after=after))
 
 
 async def last_position(connection: AsyncConnection, company_id: str | None = None) -> int:
@@ -136,12 +170,25 @@ async def last_position(connection: AsyncConnection, company_id: str | None = No
     return (await connection.execute(last)).scalar() or 0
 
 
-def _matching(statement: Select[Any], wanted: EventFilter) -> Select[Any]:
-    statement = statement.where(events.c.company_id == wanted.company_id)
+async def last_position_in(
+    connection: AsyncConnection, company_id: str, datasets: Sequence[str]
+) -> int:
+    """The same of these datasets of a company."""
+    key, mine, found = events.c.sequence, events.c.company_id == company_id, [0]
+    for start in range(0, len(datasets), MOST_GROUPS):
+        some = Groups(events.c.dataset_id, datasets[start : start + MOST_GROUPS])
+        newest = first_of_each(connection, key, some, [mine], limit=1, descending=True)
+        found += (await connection.execute(newest)).scalars()
+    return max(found)
+
+
+def _matching(wanted: EventFilter) -> list[ColumnElement[bool]]:
+    """All that is wanted but the dataset."""
+    conditions: list[ColumnElement[bool]] = [events.c.company_id == wanted.company_id]
     if wanted.kinds is not None:
-        statement = statement.where(events.c.kind.in_(wanted.kinds))
-    for name in ("dataset_id", "image_id", "analysis_id"):
+        conditions.append(events.c.kind.in_(wanted.kinds))
+    for name in ("image_id", "analysis_id"):
         value = getattr(wanted, name)
         if value is not None:
-            statement = statement.where(events.c[name] == value)
-    return statement
+            conditions.append(events.c[name] == value)
+    return conditions

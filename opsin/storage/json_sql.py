@@ -8,6 +8,7 @@ every control character of a string escaped.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -28,6 +29,20 @@ HOLE = "\x1f"
 
 _NOTHING = f"'{UNUSUAL}'"
 _SMALLEST, _LARGEST = -(2**31), 2**31 - 1  # GraphQL's Int
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """Which rows are the first of each element: SQL of columns, of the element, and of values."""
+
+    column: str
+    """Equals the element; an index begins with it and goes on with the key."""
+    element: str
+    key: str
+    limit: str
+    descending: bool = False
+    after: str | None = None
+    """The key behind which they begin."""
 
 
 class JsonSql(Protocol):
@@ -89,6 +104,16 @@ class JsonSql(Protocol):
 
     def has_list(self, parameter: str, kind: str = "text") -> str:
         """True: a list is given as this parameter; for statements that ask nothing of it."""
+
+    def elements(self, parameter: str, alias: str, kind: str = "text") -> str:
+        """A table, for FROM: the list given as one parameter, an element a row, as `value`."""
+
+    def first_of_each(self, elements: str, rows: str, wanted: First) -> str:
+        """A SELECT of the first keys of the rows of all elements together.
+
+        `elements` is a table that `elements` gives, `rows` what stands behind FROM: one table, and
+        what its rows must meet beside being of an element.
+        """
 
     def contains(self, column: str, pattern: str) -> str:
         """Whether a text has the Substring that is given as a parameter; NULL has none."""
@@ -162,6 +187,23 @@ class PostgresJson:
 
     def has_list(self, parameter: str, kind: str = "text") -> str:
         return f"{parameter}::{kind}[] IS NOT NULL"
+
+    def elements(self, parameter: str, alias: str, kind: str = "text") -> str:
+        return f"unnest({parameter}::{kind}[]) {alias}(value)"
+
+    def first_of_each(self, elements: str, rows: str, wanted: First) -> str:
+        end, least, most = (" DESC", "<", ">=") if wanted.descending else ("", ">", "<=")
+        # Equal to the element, but not said so: else each index in the order of the key would do,
+        # and it may look cheap to walk one with the rows of all elements.
+        column, element, key = wanted.column, wanted.element, wanted.key
+        after = f"{column}{least}={element}"
+        if wanted.after is not None:
+            after = f"({column},{key}){least}({element},{wanted.after})"
+        order = f"{column}{end},{key}{end}"
+        ranged = f"{rows} AND {after} AND {column}{most}{element}"
+        first = f"SELECT {key} AS id FROM {ranged} ORDER BY {order} LIMIT {wanted.limit}"
+        each = f"{elements} CROSS JOIN LATERAL ({first}) f"
+        return f"SELECT f.id FROM {each} ORDER BY f.id{end} LIMIT {wanted.limit}"
 
     def contains(self, column: str, pattern: str) -> str:
         return postgresql_contains(column, pattern)
@@ -238,6 +280,22 @@ class SqliteJson:
 
     def has_list(self, parameter: str, kind: str = "text") -> str:
         return f"{parameter} IS NOT NULL"
+
+    def elements(self, parameter: str, alias: str, kind: str = "text") -> str:
+        return f"json_each({parameter}) {alias}"
+
+    def first_of_each(self, elements: str, rows: str, wanted: First) -> str:
+        # It has no LATERAL: how far each element's rows are needed is looked up beforehand.
+        end, beyond, within, none = (
+            (" DESC", "<", ">=", "''") if wanted.descending else ("", ">", "<=", "'~'")
+        )
+        key, limit = wanted.key, wanted.limit
+        rows = f"{rows} AND {wanted.column}={wanted.element}"
+        if wanted.after is not None:
+            rows = f"{rows} AND {key}{beyond}{wanted.after}"
+        last = f"SELECT {key} FROM {rows} ORDER BY {key}{end} LIMIT 1 OFFSET {limit}-1"
+        every = f"{elements} CROSS JOIN {rows} AND {key}{within}coalesce(({last}),{none})"
+        return f"SELECT {key} FROM {every} ORDER BY {key}{end} LIMIT {limit}"
 
     def contains(self, column: str, pattern: str) -> str:
         return sqlite_contains(column, pattern)

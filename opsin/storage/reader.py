@@ -11,7 +11,7 @@ from opsin.core.errors import StorageError
 from opsin.storage.json_sql import JsonSql, PostgresJson, SqliteJson
 from opsin.storage.silent_peers import SERVER_SETTINGS, connection_class
 
-_SETTINGS = {
+READER_SETTINGS = {
     "default_transaction_read_only": "on",
     # Compiling a statement to machine code takes longer than running it.
     "jit": "off",
@@ -103,7 +103,7 @@ class PostgresReader:
     def __init__(
         self, connect_arguments: Mapping[str, Any], size: int, name: str = "opsin"
     ) -> None:
-        self._settings = {**SERVER_SETTINGS, **_SETTINGS, "application_name": name}
+        self._settings = {**SERVER_SETTINGS, **READER_SETTINGS, "application_name": name}
         self._connect_arguments = connect_arguments
         self.size = size
         self.in_use = 0

@@ -29,6 +29,10 @@ webhooks = Table(
     Column("description", Text, nullable=False, default=""),
     Column("kinds", Json, nullable=False),
     Column("format", String(32), nullable=False),
+    # Who answers for it, until somebody else changes it; nobody where both are null.  No foreign
+    # keys: one that is gone is somebody who has left, and not nobody.
+    Column("account_id", Id, nullable=True),
+    Column("key_id", Id, nullable=True),
     # What the format needs to know besides; shown to nobody.
     Column("options", Json, nullable=True),
     Column("parallel", Integer, nullable=False, default=1),
@@ -108,5 +112,12 @@ webhook_deliveries = Table(
         "updated_at",
         sqlite_where=text("status <> 'PENDING'"),
         postgresql_where=text("status <> 'PENDING'"),
+    ),
+    # Only to count them; most deliveries arrive.
+    Index(
+        "ix_webhook_deliveries_failed",
+        "webhook_id",
+        sqlite_where=text("status = 'FAILED'"),
+        postgresql_where=text("status = 'FAILED'"),
     ),
 )

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,13 +15,13 @@ from opsin.core.history.reading import (
     Wanted,
     measured,
     pages,
-    require_subject,
     runs_of,
 )
 from opsin.core.history.records import HistoryPoint, Smoothed
 from opsin.core.history.smoothing import SCORES, Sample, SmoothingOptions, smooth
 from opsin.core.images import require_image
 from opsin.core.records import Image
+from opsin.core.subjects import require_subject
 from opsin.storage.database import Database
 from opsin.storage.ids import canonical_id
 
@@ -59,7 +58,7 @@ class History:
             raise InvalidInput(f"limit must be from 1 to {MOST_POINTS}")
         async with self._database.read() as connection:
             subject = await require_subject(connection, principal, dataset_id, subject_id)
-            wanted = replace(subject, since=since, until=until)
+            wanted = Wanted(subject.dataset_id, subject.id, since, until)
             return await points(connection, principal, wanted, application_id, limit)
 
     async def leading_to(

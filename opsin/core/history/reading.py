@@ -9,14 +9,12 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from opsin.core.access import Principal
-from opsin.core.errors import NotFound
 from opsin.core.history.main_metrics import MainMetric, main_metric_of, read_metric
 from opsin.core.records import Image
 from opsin.core.scope import within
 from opsin.core.soft_deletion import not_deleted
 from opsin.storage.applications import application_runs
-from opsin.storage.ids import canonical_id
-from opsin.storage.tables import analyses, images, subjects
+from opsin.storage.tables import analyses, images
 
 _ALL_READ = 40
 """Images of a page whose every result is read: the event loop waits for no more at a time."""
@@ -87,23 +85,6 @@ class Wanted:
             same = and_(column == last.taken_at, images.c.id < last.id)
             found += [column <= last.taken_at, or_(column < last.taken_at, same)]
         return found
-
-
-async def require_subject(
-    connection: AsyncConnection, principal: Principal, dataset_id: str, subject_id: str
-) -> Wanted:
-    """All images of the caller's subject; NotFound also for another company's or dataset's."""
-    identity, dataset = canonical_id(subject_id), canonical_id(dataset_id)
-    statement = select(subjects.c.id).where(
-        subjects.c.id == identity,
-        subjects.c.dataset_id == dataset,
-        within(principal, subjects),
-        *not_deleted(subjects),
-    )
-    found = identity and dataset and (await connection.execute(statement)).first()
-    if not found or identity is None or dataset is None:
-        raise NotFound("Subject not found")
-    return Wanted(dataset, identity)
 
 
 async def runs_of(

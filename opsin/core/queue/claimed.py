@@ -7,7 +7,8 @@ import time
 from collections.abc import Coroutine, Sequence
 
 from opsin.core.answers.reservations import Reservation
-from opsin.core.queue.analysis_queue import Claim, Finished
+from opsin.core.queue.claims import Claim
+from opsin.core.queue.finished import Finished
 from opsin.core.records import Analysis
 
 log = logging.getLogger(__name__)

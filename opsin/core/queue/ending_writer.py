@@ -9,8 +9,9 @@ from opsin.core import tracing
 from opsin.core.errors import OpsinError, StorageError
 from opsin.core.lifecycle import AnalysisStatus
 from opsin.core.patience import Pauses, patiently
-from opsin.core.queue.analysis_queue import AnalysisQueue, Finished
+from opsin.core.queue.analysis_queue import AnalysisQueue
 from opsin.core.queue.endings import UNEXPECTED, ending_after
+from opsin.core.queue.finished import Finished
 from opsin.core.records import Analysis
 
 log = logging.getLogger(__name__)

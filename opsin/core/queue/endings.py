@@ -20,7 +20,7 @@ from opsin.core.errors import (
     StorageError,
 )
 from opsin.core.lifecycle import AnalysisStatus
-from opsin.core.queue.analysis_queue import Finished
+from opsin.core.queue.finished import Finished
 from opsin.core.records import Analysis
 from opsin.core.similarity.embeddings import VECTOR, new_embedding
 from opsin.core.storable import check_json, storable_text

@@ -16,8 +16,9 @@ from opsin.core.errors import OperationFailed, StorageError
 from opsin.core.images import Images
 from opsin.core.patience import Pauses
 from opsin.core.plugin_host import PluginHost
-from opsin.core.queue.analysis_queue import AnalysisQueue, Claim
+from opsin.core.queue.analysis_queue import AnalysisQueue
 from opsin.core.queue.claimed import Claimed
+from opsin.core.queue.claims import Claim
 from opsin.core.queue.counts import QueueCounts
 from opsin.core.queue.ending_writer import GIVE_BACK_SECONDS, EndingWriter
 from opsin.core.queue.image_work import ImageWork

@@ -9,7 +9,7 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 
-from opsin.core.engine.bounded_cache import BoundedCache
+from opsin.core.bounded_cache import BoundedCache
 from opsin.core.pages import Wanted, decode_cursor
 from opsin.core.soft_deletion import DeletedRows
 from opsin.graphql.compiler.rules import AnyOne, Children, Computed, One

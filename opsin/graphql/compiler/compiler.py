@@ -18,7 +18,7 @@ from graphql import (
 )
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 
-from opsin.core.engine.bounded_cache import BoundedCache
+from opsin.core.bounded_cache import BoundedCache
 from opsin.core.errors import StorageError
 from opsin.graphql.compiler.arguments import python_name
 from opsin.graphql.compiler.field_plan import FieldPlan

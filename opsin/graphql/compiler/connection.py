@@ -84,16 +84,32 @@ class ConnectionWriter:
 
     def _page(self, columns: str, more: int = 0) -> str:
         """The rows of the page in order, and so many more."""
-        chosen, order = self._rows([*self._chosen, *self._past()]), ",".join(self._order())
-        limit = f"LIMIT {self._first}+{more}" if more else f"LIMIT {self._first}"
-        if self._wanted.request.order.column == "id":  # an index has that order
-            return f"SELECT {columns} {chosen} ORDER BY {order} {limit}"
-        # Else all rows are sorted: their ids alone, not what is shown of them.
-        ids = f"SELECT {self._key} {chosen} ORDER BY {order} {limit}"
+        order = ",".join(self._order())
+        limit = f"{self._first}+{more}" if more else self._first
+        if self._wanted.request.order.column == "id" and not self._is_by_dataset:
+            # An index has that order.
+            chosen = self._rows([*self._chosen, *self._past()])
+            return f"SELECT {columns} {chosen} ORDER BY {order} LIMIT {limit}"
         found = self._writer.rows(
-            self._rule.listing.table, self._alias, [f"{self._key} IN ({ids})"]
+            self._rule.listing.table, self._alias, [f"{self._key} IN ({self._ids(limit)})"]
         )
         return f"SELECT {columns} {found} ORDER BY {order}"
+
+    def _ids(self, limit: str) -> str:
+        """Those of the page alone, not what is shown of them, where more rows must be looked at."""
+        if self._is_by_dataset and self._wanted.request.order.column == "id":
+            return self._writer.whose.first_of_each_dataset(
+                self._rule.listing.table,
+                self._alias,
+                self._chosen,
+                limit=limit,
+                descending=self._is_descending,
+                after=self._after[0] if self._after else None,
+                deleted=self._wanted.deleted,
+            )
+        # All of them are sorted.
+        chosen, order = self._rows([*self._chosen, *self._past()]), ",".join(self._order())
+        return f"SELECT {self._key} {chosen} ORDER BY {order} LIMIT {limit}"
 
     # Members
 
@@ -158,6 +174,8 @@ class ConnectionWriter:
 
     def _next(self) -> str:
         """The row after the page."""
+        if self._is_by_dataset:
+            return f"SELECT 1 FROM ({self._ids(f'{self._first}+1')}) n LIMIT 1 OFFSET {self._first}"
         rows, order = self._rows([*self._chosen, *self._past()]), ",".join(self._order())
         return f"SELECT 1 {rows} ORDER BY {order} LIMIT 1 OFFSET {self._first}"
 
@@ -183,14 +201,27 @@ class ConnectionWriter:
         return f"CAST({self._site.bind(0)} AS bigint)"
 
     def _rows(self, conditions: list[str]) -> str:
+        return self._writer.whose.of(
+            self._rule.listing.table,
+            self._alias,
+            conditions,
+            by_company=self._is_by_company,
+            deleted=self._wanted.deleted,
+        )
+
+    @property
+    def _is_by_company(self) -> bool:
+        """Whether nothing but whose they are tells the rows from others."""
         table = self._rule.listing.table
         indexed = {index.columns[0].name for index in table.indexes if len(index.columns)}
         compared = [c for c in self._wanted.conditions if isinstance(c, Compared)]
         equal = {c.column for c in compared if c.comparison is Comparison.EQUAL}
-        by_company = self._parent is None and not indexed & equal
-        return self._writer.rows(
-            table, self._alias, conditions, by_company=by_company, deleted=self._wanted.deleted
-        )
+        return self._parent is None and not indexed & equal
+
+    @property
+    def _is_by_dataset(self) -> bool:
+        """Whether, therefore, the datasets of a caller do who sees no more than these."""
+        return self._is_by_company and self._writer.whose.has_datasets(self._rule.listing.table)
 
     def _order(self) -> list[str]:
         order = self._wanted.request.order
@@ -207,12 +238,18 @@ class ConnectionWriter:
 
     def _past(self) -> list[str]:
         """The rows after the page's cursor."""
-        if self._wanted.request.after is None:
+        if not self._after:
             return []
         names = [f"{self._alias}.{name}" for name in self._positions()]
-        values = [self._site.bind(1 + place) for place in range(len(names))]
         beyond = "<" if self._wanted.request.order.descending else ">"
-        return [f"({','.join(names)}){beyond}({','.join(values)})"]
+        return [f"({','.join(names)}){beyond}({','.join(self._after)})"]
+
+    @property
+    def _after(self) -> list[str]:
+        """The values of the page's cursor, in the order of positions; none of a first page."""
+        if self._wanted.request.after is None:
+            return []
+        return [self._site.bind(1 + place) for place in range(len(self._positions()))]
 
     @cached_property
     def _chosen(self) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from graphql import GraphQLError, GraphQLField, VariableValues
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 
-from opsin.core.engine.bounded_cache import BoundedCache
+from opsin.core.bounded_cache import BoundedCache
 from opsin.core.errors import InvalidInput
 from opsin.graphql.compiler.arguments import Given, Meaning, Site
 from opsin.graphql.compiler.rules import NotCompiled, Rules, Unusual

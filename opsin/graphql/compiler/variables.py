@@ -52,7 +52,11 @@ class Variables:
                     for name, value in values.items()
                 }
                 return VariableValues(sources, values)
-        found = get_variable_values(self._schema, self._definitions, dict(given or {}))
+        # The first mistake is enough: whoever tells of them counts, and each is told at the cost of
+        # the whole value.
+        found = get_variable_values(
+            self._schema, self._definitions, dict(given or {}), max_errors=0, hide_suggestions=True
+        )
         if not isinstance(found, VariableValues):
             return None
         if self._sources is None:

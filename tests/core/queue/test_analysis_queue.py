@@ -10,7 +10,8 @@ from opsin.assembly import Parts
 from opsin.core.access import Principal
 from opsin.core.contract import Annotation
 from opsin.core.lifecycle import AnalysisStatus
-from opsin.core.queue.analysis_queue import AnalysisQueue, Finished
+from opsin.core.queue.analysis_queue import AnalysisQueue
+from opsin.core.queue.finished import Finished
 from opsin.core.records import Analysis
 from opsin.storage.database import Database
 from opsin.storage.tables import analyses, annotations, events

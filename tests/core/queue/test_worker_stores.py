@@ -16,7 +16,9 @@ from opsin.core.engine import make_task
 from opsin.core.errors import Cancelled, Overloaded, StorageError
 from opsin.core.immediate import PictureSource
 from opsin.core.lifecycle import AnalysisStatus
-from opsin.core.queue.analysis_queue import AnalysisQueue, Claim, Finished
+from opsin.core.queue.analysis_queue import AnalysisQueue
+from opsin.core.queue.claims import Claim
+from opsin.core.queue.finished import Finished
 from opsin.core.records import Image
 from opsin.core.testing import FakeOperation, FakeParams, Script
 from opsin.settings import Settings

@@ -16,7 +16,8 @@ from opsin.core.datasets import RetentionPolicy
 from opsin.core.errors import BlobNotFound
 from opsin.core.images import NewImage
 from opsin.core.lifecycle import AnalysisStatus
-from opsin.core.queue.analysis_queue import AnalysisQueue, Finished
+from opsin.core.queue.analysis_queue import AnalysisQueue
+from opsin.core.queue.finished import Finished
 from opsin.core.records import Analysis, Dataset, Image
 from opsin.core.similarity.embeddings import NewEmbedding
 from opsin.core.uploads import ExpectedFile
@@ -177,3 +178,14 @@ async def deletions(parts: Parts, principal: Principal, image: Image) -> Sequenc
         for one in reversed(found)
         if one.image_id == image.id
     ]
+
+
+async def told(parts: Parts, dataset: Dataset) -> list[str]:
+    """What the log tells of a dataset and what is in it, but for its analyses; in order."""
+    statement = (
+        select(events.c.kind)
+        .where(events.c.dataset_id == dataset.id, events.c.analysis_id.is_(None))
+        .order_by(events.c.sequence)
+    )
+    async with parts.use_cases.database.read() as connection:
+        return list((await connection.execute(statement)).scalars())

@@ -52,21 +52,11 @@ from tests.core.retention.kept import (
     queue_of,
     rows,
     tell,
+    told,
 )
 from tests.core.retention.subjects import subject_with_images
 from tests.core.stored import count
 from tests.pictures import noise_jpeg, solid_png
-
-
-async def told(parts: Parts, dataset: Dataset) -> list[str]:
-    """What the log tells of a dataset and what is in it, but for its analyses; in order."""
-    statement = (
-        select(events.c.kind)
-        .where(events.c.dataset_id == dataset.id, events.c.analysis_id.is_(None))
-        .order_by(events.c.sequence)
-    )
-    async with parts.use_cases.database.read() as connection:
-        return list((await connection.execute(statement)).scalars())
 
 
 async def fill(parts: Parts, dataset: Dataset, many: int, of_each: int) -> None:
@@ -440,26 +430,3 @@ async def test_a_subject_that_was_half_removed_is_removed_whole(
     assert await removal.finish() == 7
     async with parts.use_cases.database.read() as connection:
         assert (await connection.execute(select(func.count(subjects.c.id)))).scalar() == 0
-
-
-async def test_batches_go_with_their_images(
-    parts: Parts, principal: Principal, settings: Settings
-) -> None:
-    use_cases = parts.use_cases
-    subject, theirs = await subject_with_images(parts, principal, count=3)
-    kept = await add(
-        parts, principal, await use_cases.datasets.get(principal, subject.dataset_id), 99
-    )
-    batch_id = theirs[0].batch_id or ""
-    with pytest.raises(NotFound):
-        await use_cases.batches.delete(await other_company(parts), batch_id)
-    with pytest.raises(NotFound):
-        await use_cases.batches.delete(principal, batch_id, subject_id=kept.id)
-    assert (await use_cases.batches.delete(principal, batch_id)).id == batch_id
-    with pytest.raises(NotFound):
-        await use_cases.batches.get(principal, batch_id)
-    assert (await rows(parts)).images == 1
-    dataset = await use_cases.datasets.get(principal, subject.dataset_id)
-    kinds = Counter(await told(parts, dataset))
-    assert (kinds["batch.deleted"], kinds["image.deleted"], kinds["subject.deleted"]) == (1, 3, 0)
-    await check_files(parts, settings)

@@ -25,6 +25,8 @@ def upgrade() -> None:
         op.add_column(
             table, sa.Column("role", sa.String(length=16), server_default="admin", nullable=True)
         )
+    for name in ("account_id", "key_id"):
+        op.add_column("webhooks", sa.Column(name, ID, nullable=True))
     op.add_column("analyses", sa.Column("traceparent", sa.String(length=55), nullable=True))
     op.add_column(
         "analyses",
@@ -37,6 +39,24 @@ def upgrade() -> None:
         ["suspicion", "id"],
         sqlite_where=suspected,
         postgresql_where=suspected,
+    )
+    op.add_column("batches", sa.Column("deleted_at", TIME, nullable=True))
+    deleted = sa.text("deleted_at IS NOT NULL")
+    op.create_index(
+        "ix_batches_deleted",
+        "batches",
+        ["deleted_at"],
+        sqlite_where=deleted,
+        postgresql_where=deleted,
+    )
+    op.create_index(op.f("ix_events_dataset_id_sequence"), "events", ["dataset_id", "sequence"])
+    failed = sa.text("status = 'FAILED'")
+    op.create_index(
+        "ix_webhook_deliveries_failed",
+        "webhook_deliveries",
+        ["webhook_id"],
+        sqlite_where=failed,
+        postgresql_where=failed,
     )
     op.create_table(
         "dataset_roles",
@@ -85,6 +105,7 @@ def upgrade() -> None:
         sa.Column("action", sa.String(length=64), nullable=False),
         sa.Column("actor_kind", sa.String(length=16), nullable=False),
         sa.Column("actor_id", sa.String(length=36), nullable=True),
+        sa.Column("key_id", ID, nullable=True),
         sa.Column("actor_name", sa.String(length=320), nullable=False),
         sa.Column("subject_kind", sa.String(length=32), nullable=True),
         sa.Column("subject_id", sa.String(length=255), nullable=True),
@@ -100,6 +121,16 @@ def upgrade() -> None:
         op.f("ix_audit_entries_company_id_subject_id_id"),
         "audit_entries",
         ["company_id", "subject_id", "id"],
+    )
+    op.create_index(
+        op.f("ix_audit_entries_company_id_dataset_id_id"),
+        "audit_entries",
+        ["company_id", "dataset_id", "id"],
+    )
+    op.create_index(
+        op.f("ix_audit_entries_company_id_actor_id_id"),
+        "audit_entries",
+        ["company_id", "actor_id", "id"],
     )
     op.create_table(
         "audit_horizon",
@@ -117,8 +148,14 @@ def downgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.execute("DROP FUNCTION guard_audit()")
     op.drop_table("dataset_roles")
+    op.drop_index("ix_events_dataset_id_sequence", "events")
+    op.drop_index("ix_batches_deleted", "batches")
+    op.drop_column("batches", "deleted_at")
+    op.drop_index("ix_webhook_deliveries_failed", "webhook_deliveries")
     op.drop_index("ix_analyses_suspects", "analyses")
     op.drop_column("analyses", "suspicion")
     op.drop_column("analyses", "traceparent")
+    for name in ("key_id", "account_id"):
+        op.drop_column("webhooks", name)
     for table in ("api_keys", "company_links", "memberships", "accounts"):
         op.drop_column(table, "role")
