@@ -17,6 +17,7 @@ from opsin.core.answers.answers import Answers
 from opsin.core.answers.earlier_results import EarlierResults
 from opsin.core.answers.keys import ResultKeys
 from opsin.core.answers.reservations import Reservations
+from opsin.core.api_keys import ApiKeys
 from opsin.core.applications.applications import Applications
 from opsin.core.applications.backfill import Backfill
 from opsin.core.applications.declared import DeclaredApplications
@@ -48,6 +49,7 @@ from opsin.core.images import Images
 from opsin.core.immediate import Immediate
 from opsin.core.imports.imports import Imports
 from opsin.core.links import Links, load_or_create_secret
+from opsin.core.memberships import Memberships
 from opsin.core.metadata import Metadata
 from opsin.core.models.identities import ModelIdentities
 from opsin.core.owners import Owners
@@ -119,6 +121,7 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
     )
     access = Access(database, mode=settings.auth)
     passwords = Passwords()
+    people = Accounts(database, access, passwords)
     rate_limits = RateLimits(database)
     secret = _secret(settings)
     links = Links(secret)
@@ -137,10 +140,11 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
         recorder = Recorder(writer, max_bytes=settings.record_queue_bytes)
     use_cases = UseCases(
         access=access,
-        accounts=Accounts(database, access, passwords),
+        accounts=people,
         analyses=Analyses(database, max_tasks=settings.max_tasks),
         annotations=Annotations(database, max_annotations=settings.max_annotations),
         answers=answers,
+        api_keys=ApiKeys(database, access),
         applications=applications,
         artifacts=artifacts,
         audit_log=AuditLog(database, days=settings.audit_days),
@@ -181,6 +185,7 @@ def assemble(settings: Settings, more_plugins: Sequence[PluginSource] = ()) -> P
         ),
         imports=Imports(database, blobs, image_limits(settings), arrived=scheduling.arrived),
         links=links,
+        memberships=Memberships(database, access, people),
         metadata=Metadata(database),
         near_duplicates=NearDuplicates(database, host),
         operation_numbers=OperationNumbers(database),

@@ -6,6 +6,7 @@ from opsin.core.answers.reservations import Reservations
 from opsin.core.queue.analysis_queue import AnalysisQueue
 from opsin.core.queue.worker import Worker
 from opsin.core.use_cases import UseCases
+from opsin.core.webhooks.keepers import Keepers
 from opsin.core.webhooks.posting import Poster
 from opsin.core.webhooks.schedule import Schedule
 from opsin.core.webhooks.sender import Sender
@@ -47,6 +48,7 @@ def sender(settings: Settings, use_cases: UseCases, secrets: Secrets, poster: Po
         use_cases.events,
         use_cases.webhooks.formats,
         secrets,
+        Keepers(use_cases.database, use_cases.access.reach),
         poster,
         schedule,
         concurrency=settings.webhook_concurrency,

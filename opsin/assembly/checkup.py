@@ -18,6 +18,7 @@ from opsin.core.checkup.machine import (
     look_at_port,
     look_at_versions,
 )
+from opsin.core.checkup.poolers import look_for_pooler
 from opsin.core.checkup.stores import look_at_blobs, look_at_operations
 from opsin.core.checkup.work import look_at_work
 from opsin.core.errors import ConfigurationError
@@ -187,8 +188,12 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
     if not _may_be_there(settings):
         yield good("database", "SQLite; it is made when the server starts")
         return
-    database = Database(settings.resolved_database_url, pool_size=1, name=f"opsin {__version__}")
+    url = settings.resolved_database_url
+    database = Database(url, pool_size=1, name=f"opsin {__version__}")
     try:
+        if not database.is_sqlite:
+            async for finding in look_for_pooler(url):
+                yield finding
         async for finding in look_at_database(database, connections_of(settings)):
             yield finding
     finally:

@@ -94,6 +94,7 @@ def _cluster(settings: Settings, host: PluginHost) -> Callable[[Loader], RunnerS
         placements=placements,
         namespace=settings.ray_namespace,
         idle_seconds=settings.ray_idle_seconds,
+        load_seconds=settings.ray_load_seconds,
         batch_seconds=settings.ray_batch_seconds,
     )
     return partial(RaySource, options=options)

@@ -1,82 +1,36 @@
-"""Who is calling: the principal, API keys, and the local user of dev mode."""
+"""Who is calling: whom a token lets in, and the local user of dev mode."""
 
 import hashlib
 import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from opsin.core import audit
-from opsin.core.errors import Forbidden, InvalidInput, NotFound, Unauthenticated
+from opsin.core.errors import Forbidden, Unauthenticated
 from opsin.core.known_keys import KNOWN_SECONDS, KnownKeys, Together
 from opsin.core.live_keys import KEY, PRIVATE, SESSION, LiveKeys, rights_of_keys
+from opsin.core.principal import Principal
 from opsin.core.reach import Reach
-from opsin.core.records import ApiKey, Company, columns_of, from_values, to_record
+from opsin.core.records import Company, columns_of, from_values, to_record
 from opsin.core.refused_keys import RefusedKeys
-from opsin.core.roles import ALL_RIGHTS, Permission, Rights, Role
+from opsin.core.roles import ALL_RIGHTS, Rights
 from opsin.core.storable import is_storable_text
-from opsin.core.token_ends import ends_with
-from opsin.core.tokens import NewToken, TokenParts
+from opsin.core.tokens import TokenParts
 from opsin.storage.database import Database
 from opsin.storage.ids import canonical_id, new_id
-from opsin.storage.tables import accounts, api_keys, companies, dataset_roles, datasets
+from opsin.storage.tables import accounts, api_keys, companies
 
-__all__ = ["KEY", "PRIVATE", "SESSION"]
+__all__ = ["KEY", "PRIVATE", "SESSION", "Principal"]
 
 LOCAL_COMPANY = "local"
-MOST_DATASETS = 1000
-"""In which a key, or an account, can have a role of its own."""
 
 _NOT_VALID = "This API key is not valid"
 # Writing `last_used_at` on every request would turn each read into a write.
 _LAST_USED_RESOLUTION = timedelta(minutes=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """A caller: the company whose rows they reach, and who they are in it."""
-
-    company_id: str
-    name: str
-    key_id: str | None = None
-    account_id: str | None = None
-    reaches_all: bool = False
-    """Whether they may act for every company that their account reaches."""
-    rights: Rights = ALL_RIGHTS
-    """What they may do in that company."""
-    came_as: str | None = None
-    """How they came in, where that tells more than their ids: see `kind`."""
-
-    @property
-    def kind(self) -> str:
-        """What they are: an `account`, a company's `key`, or `opsin` itself.
-
-        Or as they came in: a `session`, by a `proxy` that vouches for them, by a signed `link`, by
-        a `signature` alone, the `dev` mode's local user, the `operator` at the command line.
-        """
-        if self.came_as is not None:
-            return self.came_as
-        if self.account_id is not None:
-            return "account"
-        return "key" if self.key_id is not None else "opsin"
-
-    @property
-    def identity(self) -> str:
-        """The id of whoever calls: of the account, else of the key, else of the company."""
-        return self.account_id or self.key_id or self.company_id
-
-    def may(self, permission: Permission, dataset_id: str | None = None) -> bool:
-        """In that dataset; without one, in the company as a whole."""
-        return self.rights.allow(permission, dataset_id)
-
-    def require(self, permission: Permission, dataset_id: str | None = None) -> None:
-        """Raises Forbidden unless the caller may; ask of rows that were read within their reach."""
-        if not self.may(permission, dataset_id):
-            where = "in the whole company" if dataset_id is None else "in this dataset"
-            raise Forbidden(f"You need the permission to {permission.value} {where}")
 
 
 class Access:
@@ -156,10 +110,12 @@ class Access:
         return (await self.reach.of(account_id)).rights.get(company_id)
 
     async def local(self) -> Principal:
-        """The one user of dev mode and of the command line."""
+        """The one user of dev mode; else whoever comes by a door that is open to everybody."""
         if self._local is None:
             company = await self.ensure_company(LOCAL_COMPANY)
-            self._local = Principal(company.id, "local user", came_as="dev")
+            is_dev = self._mode == "dev"
+            name, came_as = ("local user", "dev") if is_dev else ("anybody", "open")
+            self._local = Principal(company.id, name, came_as=came_as)
         return self._local
 
     async def find_company(self, name: str) -> Company | None:
@@ -193,116 +149,6 @@ class Access:
         )
         async with self._database.read() as connection:
             return to_record(Company, (await connection.execute(statement)).one())
-
-    async def create_key(
-        self,
-        principal: Principal,
-        name: str,
-        *,
-        role: Role = Role.ADMIN,
-        dataset_ids: Collection[str] = (),
-        expires_at: datetime | None = None,
-    ) -> tuple[ApiKey, str]:
-        """A new key of the caller's company, and its text, which is never shown again.
-
-        With `dataset_ids` it has the role in those only.  A key that an account makes may never do
-        more than that account, and one that a key or private token makes ends no later than that.
-        Raises Forbidden for who is no administrator, NotFound for a dataset, InvalidInput for a
-        time that is over.
-        """
-        name = require_token_name(name, "A key's name")
-        principal.require(Permission.ADMIN)
-        wanted = canonical_ids(dataset_ids, "dataset", MOST_DATASETS)
-        token, now = NewToken.make(), self._now()
-        async with self._database.write() as transaction:
-            connection = transaction.connection
-            ends = await ends_with(connection, principal.key_id, expires_at, now)
-            values = {
-                "id": new_id(),
-                "company_id": principal.company_id,
-                "account_id": principal.account_id,
-                "name": name,
-                "kind": KEY,
-                "prefix": token.prefix,
-                "secret_sha256": token.secret_sha256,
-                "created_at": now,
-                "expires_at": ends,
-                "role": None if wanted else role.value,
-            }
-            await connection.execute(insert(api_keys).values(values))
-            if wanted:
-                found = select(datasets.c.id).where(
-                    datasets.c.company_id == principal.company_id,
-                    datasets.c.id.in_(wanted),
-                    datasets.c.deleted_at.is_(None),
-                )
-                if set((await connection.execute(found)).scalars()) != wanted:
-                    raise NotFound("There is no such dataset")
-                rows = [
-                    {
-                        "id": new_id(),
-                        "company_id": principal.company_id,
-                        "dataset_id": dataset_id,
-                        "key_id": values["id"],
-                        "role": role.value,
-                        "created_at": now,
-                    }
-                    for dataset_id in sorted(wanted)
-                ]
-                await connection.execute(insert(dataset_roles), rows)
-            audit.note(
-                transaction,
-                principal,
-                "key.create",
-                ("key", str(values["id"])),
-                name=name,
-                role=role.value,
-                datasets=sorted(wanted),
-                expires_at=None if ends is None else ends.isoformat(),
-            )
-        return from_values(ApiKey, values), token.text
-
-    async def keys(self, principal: Principal) -> list[ApiKey]:
-        """The company's keys, newest first, without their secrets; no account's own tokens.
-
-        None for a caller who does not read the whole company.
-        """
-        if not principal.may(Permission.READ):
-            return []
-        statement = (
-            select(*columns_of(api_keys, ApiKey))
-            .where(api_keys.c.company_id == principal.company_id, api_keys.c.kind == KEY)
-            .order_by(api_keys.c.id.desc())
-        )
-        async with self._database.read() as connection:
-            return [to_record(ApiKey, row) for row in await connection.execute(statement)]
-
-    async def revoke_key(self, principal: Principal, key_id: str) -> ApiKey:
-        """End a key at once; revoking twice changes nothing.  NotFound, Forbidden."""
-        mine = (
-            (api_keys.c.id == canonical_id(key_id))
-            & (api_keys.c.company_id == principal.company_id)
-            & (api_keys.c.kind == KEY)
-        )
-        if not principal.may(Permission.READ):
-            raise NotFound("API key not found")
-        async with self._database.write() as transaction:
-            connection = transaction.connection
-            ended = (
-                update(api_keys)
-                .where(mine, api_keys.c.revoked_at.is_(None))
-                .values(revoked_at=self._now())
-            )
-            found = select(*columns_of(api_keys, ApiKey)).where(mine)
-            if (await connection.execute(found)).first() is None:
-                raise NotFound("API key not found")
-            principal.require(Permission.ADMIN)
-            is_first = (await connection.execute(ended)).rowcount == 1
-            row = (await connection.execute(found)).one()
-            if is_first:
-                audit.note(transaction, principal, "key.revoke", ("key", row.id), name=row.name)
-        self.ended(row.id)
-        return to_record(ApiKey, row)
 
     def ended(self, key_id: str) -> None:
         """A token was revoked here: from now on this process lets nobody in by it."""
@@ -391,23 +237,6 @@ class Access:
             digest, principal, row.id, checked_at=begun, account_id=row.account_id, seconds=left
         )
         return principal
-
-
-def canonical_ids(ids: Collection[str], what: str, most: int) -> set[str]:
-    """The ids in the form in which they are stored; InvalidInput for more than `most`."""
-    if len(ids) > most:
-        raise InvalidInput(f"Name at most {most} of them")
-    found = {canonical_id(one) for one in ids}
-    if None in found:
-        raise NotFound(f"There is no such {what}")
-    return {one for one in found if one is not None}
-
-
-def require_token_name(name: str, what: str) -> str:
-    """The name without blanks around it; InvalidInput when it is none."""
-    if not 1 <= len(name.strip()) <= 255 or not is_storable_text(name):
-        raise InvalidInput(f"{what} has 1 to 255 characters")
-    return name.strip()
 
 
 def presented_key(authorization: str | None, api_key: str | None) -> str | None:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import ColumnElement, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from opsin.core import audit
 from opsin.core.access import SESSION, Access, Principal
 from opsin.core.actors import acting_in, operator
-from opsin.core.engine.bounded_cache import BoundedCache
+from opsin.core.bounded_cache import BoundedCache
 from opsin.core.errors import Conflict, InvalidInput, NotFound
 from opsin.core.passwords import Passwords
 from opsin.core.reach import KNOWN_SECONDS
@@ -22,10 +22,9 @@ from opsin.core.records import columns_of, from_values, to_record
 from opsin.core.roles import Role
 from opsin.core.storable import is_storable_text
 from opsin.storage.counters import next_number
-from opsin.storage.curation import memberships
 from opsin.storage.database import Database
 from opsin.storage.ids import canonical_id, new_id
-from opsin.storage.tables import accounts, api_keys, companies, dataset_roles
+from opsin.storage.tables import accounts, api_keys, companies
 
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}")
 _MOST_KNOWN = 10_000
@@ -228,81 +227,6 @@ class Accounts:
         """Every company that the account reaches, also by links: id to name, by name."""
         identity = canonical_id(account_id)
         return {} if identity is None else dict((await self._access.reach.of(identity)).all)
-
-    async def add_member(
-        self,
-        group: str,
-        email: str,
-        role: Role | None = Role.ADMIN,
-        by: Principal | None = None,
-    ) -> Account:
-        """Make an account a member of a company; both are made when they are not there.
-
-        With no role they may do there what they are given in single datasets.  Who is a member
-        already keeps the role that they have.
-        """
-        address = clean_email(email)
-        if address is None:
-            raise InvalidInput("This is no e-mail address")
-        account = await self.of_email(address, by=by)
-        company = await self._access.ensure_company(group, by or operator())
-        try:
-            async with self._database.write() as transaction:
-                await transaction.connection.execute(
-                    insert(memberships).values(
-                        id=new_id(),
-                        company_id=company.id,
-                        account_id=account.id,
-                        created_at=datetime.now(UTC),
-                        role=None if role is None else role.value,
-                    )
-                )
-                audit.note(
-                    transaction, acting_in(company.id, by), "member.add", ("account", account.id),
-                    email=account.email, role=None if role is None else role.value,
-                )  # fmt: skip
-        except IntegrityError:
-            pass  # it is one already
-        self._access.reach.forget()
-        return account
-
-    async def remove_member(self, group: str, email: str, by: Principal | None = None) -> None:
-        """End a membership, and with it what was given in single datasets; NotFound.
-
-        Whoever's own company it is stays in it, and keeps that.
-        """
-        account = await self.find_email(clean_email(email) or "")
-        company = await self._access.find_company(group)
-        if account is None or company is None:
-            raise NotFound("There is no such group or account")
-        async with self._database.write() as transaction:
-            actor, subject = acting_in(company.id, by), ("account", account.id)
-            audit.note(transaction, actor, "member.remove", subject, email=account.email)
-            await transaction.connection.execute(
-                delete(memberships).where(
-                    memberships.c.account_id == account.id,
-                    memberships.c.company_id == company.id,
-                )
-            )
-            if account.company_id != company.id:
-                given = delete(dataset_roles).where(
-                    dataset_roles.c.account_id == account.id,
-                    dataset_roles.c.company_id == company.id,
-                )
-                await transaction.connection.execute(given)
-        self._access.reach.forget()
-
-    async def members(self, group: str) -> list[Account]:
-        """The members of a company, those it is the own company of among them."""
-        inside = select(memberships.c.account_id).where(memberships.c.company_id == companies.c.id)
-        statement = (
-            select(*columns_of(accounts, Account))
-            .join(companies, companies.c.name == group)
-            .where((accounts.c.company_id == companies.c.id) | accounts.c.id.in_(inside))
-            .order_by(accounts.c.email)
-        )
-        async with self._database.read() as connection:
-            return [to_record(Account, row) for row in await connection.execute(statement)]
 
     async def _find(self, condition: ColumnElement[bool]) -> Account | None:
         statement = select(*columns_of(accounts, Account)).where(condition)

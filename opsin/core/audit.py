@@ -1,14 +1,12 @@
 """Notes who did what, in the transaction that does it."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from opsin.core.principal import Principal
 from opsin.core.request_context import request_id
 from opsin.storage.audit import NewAuditEntry
 from opsin.storage.database import Database, Transaction
-
-if TYPE_CHECKING:
-    from opsin.core.access import Principal  # which notes what becomes of keys
 
 _MOST_IDS = 100
 _LONGEST_NAME = 320
@@ -16,7 +14,7 @@ _LONGEST_NAME = 320
 
 def note(
     transaction: Transaction,
-    principal: "Principal",
+    principal: Principal,
     action: str,
     subject: tuple[str, str] | None = None,
     *,
@@ -35,6 +33,7 @@ def note(
             actor_kind=principal.kind,
             actor_name=principal.name[:_LONGEST_NAME],
             actor_id=principal.account_id or principal.key_id,
+            key_id=principal.key_id,
             subject_kind=kind,
             subject_id=identity,
             dataset_id=dataset_id,
@@ -46,7 +45,7 @@ def note(
 
 def note_many(
     transaction: Transaction,
-    principal: "Principal",
+    principal: Principal,
     action: str,
     kind: str,
     ids: Sequence[str],
@@ -66,7 +65,7 @@ def note_many(
 
 async def note_read(
     database: Database,
-    principal: "Principal",
+    principal: Principal,
     action: str,
     subject: tuple[str, str],
     *,

@@ -34,6 +34,7 @@ class AuditEntry:
     action: str
     actor_kind: str
     actor_id: str | None
+    key_id: str | None
     actor_name: str
     subject_kind: str | None
     subject_id: str | None
@@ -58,6 +59,8 @@ class AuditFilter:
     dataset_id: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    key: str | None = None
+    """The id of the token that was shown."""
 
     def conditions(self) -> tuple[Condition, ...]:
         """A text that cannot be stored is in no entry."""
@@ -72,6 +75,7 @@ class AuditFilter:
             *among("action", self.action),
             *equal("subject_id", self.subject),
             *has_id("dataset_id", self.dataset_id),
+            *has_id("key_id", self.key),
             *at_least("created_at", self.since),
             # An entry gets its id after its time, and the ids have the index.
             *at_least("id", None if self.since is None else least_id(self.since)),

@@ -11,7 +11,7 @@ from opsin.core import audit
 from opsin.core.access import Access
 from opsin.core.actors import operator
 from opsin.core.errors import InvalidInput, NotFound
-from opsin.core.records import Company, columns_of, to_record
+from opsin.core.records import Company, columns_of
 from opsin.core.roles import Role
 from opsin.storage.applications import company_links
 from opsin.storage.curation import memberships
@@ -110,18 +110,6 @@ class Companies:
                 _note(transaction, "unlink", first, second)
         self._access.reach.forget()
         return ended > 0
-
-    async def links(self, company: str) -> list[Company]:
-        """The companies that this one's members reach by links, by name."""
-        (first,) = await self._both(company)
-        statement = (
-            select(*columns_of(companies, Company))
-            .join(company_links, company_links.c.linked_company_id == companies.c.id)
-            .where(company_links.c.company_id == first.id)
-            .order_by(companies.c.name)
-        )
-        async with self._database.read() as connection:
-            return [to_record(Company, row) for row in await connection.execute(statement)]
 
     async def _both(self, *names: str) -> list[Company]:
         found = []

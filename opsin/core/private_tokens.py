@@ -7,14 +7,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, insert, select, update
 
 from opsin.core import audit
-from opsin.core.access import PRIVATE, Access, Principal, require_token_name
+from opsin.core.access import PRIVATE, Access, Principal
 from opsin.core.errors import Forbidden, InvalidInput, LimitReached, NotFound
 from opsin.core.offset_pages import BY_ID
 from opsin.core.pages import Order
 from opsin.core.records import ApiKey, columns_of, from_values, to_record
 from opsin.core.storable import is_storable_text
 from opsin.core.token_ends import ends_with
-from opsin.core.tokens import NewToken
+from opsin.core.tokens import NewToken, require_token_name
 from opsin.storage.counters import next_number
 from opsin.storage.database import Database
 from opsin.storage.ids import new_id

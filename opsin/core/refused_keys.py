@@ -3,15 +3,12 @@
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from opsin.core import audit
-from opsin.core.engine.bounded_cache import BoundedCache
+from opsin.core.bounded_cache import BoundedCache
 from opsin.core.errors import OpsinError
+from opsin.core.principal import Principal
 from opsin.storage.database import Database
-
-if TYPE_CHECKING:
-    from opsin.core.access import Principal  # which has its refusals noted
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +24,7 @@ class RefusedKeys:
         self._clock = clock
         self._told: BoundedCache[str, float] = BoundedCache(_MOST_KEYS)
 
-    async def note(self, stranger: "Principal", key_id: str, reason: str) -> None:
+    async def note(self, stranger: Principal, key_id: str, reason: str) -> None:
         """That somebody has shown the whole of this key, and was refused.
 
         Says nothing of whether it could be written: the caller is refused in any case.  Of a key

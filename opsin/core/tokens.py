@@ -1,10 +1,13 @@
-"""The texts that callers show to be let in: random, told once, stored hashed."""
+"""The texts that callers show to be let in: random, told once, stored hashed; and their names."""
 
 import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from opsin.core.errors import InvalidInput
+from opsin.core.storable import is_storable_text
 
 MARK = "opsin"
 """What every key begins with, so that one that has got out can be recognised."""
@@ -51,6 +54,13 @@ class TokenParts(NamedTuple):
 def new_refresh_token() -> str:
     """What a session is renewed with."""
     return f"{_REFRESH_MARK}_{secrets.token_urlsafe(_SECRET_BYTES)}"
+
+
+def require_token_name(name: str, what: str) -> str:
+    """The name without blanks around it; InvalidInput when it is none."""
+    if not 1 <= len(name.strip()) <= 255 or not is_storable_text(name):
+        raise InvalidInput(f"{what} has 1 to 255 characters")
+    return name.strip()
 
 
 def digest_of(secret: str) -> str:

@@ -7,6 +7,7 @@ from opsin.core.accounts import Accounts
 from opsin.core.analyses import Analyses
 from opsin.core.annotations import Annotations
 from opsin.core.answers.answers import Answers
+from opsin.core.api_keys import ApiKeys
 from opsin.core.applications.applications import Applications
 from opsin.core.applications.operation_numbers import OperationNumbers
 from opsin.core.applications.runs import Runs
@@ -34,6 +35,7 @@ from opsin.core.images import Images
 from opsin.core.immediate import Immediate
 from opsin.core.imports.imports import Imports
 from opsin.core.links import Links
+from opsin.core.memberships import Memberships
 from opsin.core.metadata import Metadata
 from opsin.core.owners import Owners
 from opsin.core.places import Places
@@ -67,6 +69,7 @@ class UseCases:
     analyses: Analyses
     annotations: Annotations
     answers: Answers
+    api_keys: ApiKeys
     applications: Applications
     artifacts: Artifacts
     audit_log: AuditLog
@@ -93,6 +96,7 @@ class UseCases:
     immediate: Immediate
     imports: Imports
     links: Links
+    memberships: Memberships
     metadata: Metadata
     near_duplicates: NearDuplicates
     operation_numbers: OperationNumbers

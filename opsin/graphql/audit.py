@@ -18,11 +18,14 @@ class AuditEntry(Shown):
     id: strawberry.ID
     action: str = strawberry.field(description="`noun.verb`, such as `dataset.delete`.")
     actor_kind: str = strawberry.field(
-        description="`account`, `session`, `key`, `proxy`, `link`, `signature`, `dev`, `operator`, "
-        "`stranger` or `opsin` itself."
+        description="`account`, `session`, `key`, `proxy`, `link`, `signature`, `open`, `dev`, "
+        "`operator`, `stranger` or `opsin` itself."
     )
     actor_id: strawberry.ID | None = strawberry.field(
         description="Of the account, else of the key."
+    )
+    key_id: strawberry.ID | None = strawberry.field(
+        description="The key, private token or session that was shown; an account may have several."
     )
     actor_name: str = strawberry.field(description="As it was then.")
     subject_kind: str | None = strawberry.field(
@@ -40,6 +43,9 @@ class AuditFilterInput:
     actor: str | None = strawberry.field(
         default=None, description="The id of an account or a key, or a whole name."
     )
+    key: strawberry.ID | None = strawberry.field(
+        default=None, description="The key, private token or session that was shown."
+    )
     action: list[str] | None = strawberry.field(default=None, description="One of these.")
     subject: strawberry.ID | None = strawberry.field(
         default=None, description="What it was done to."
@@ -53,6 +59,7 @@ class AuditFilterInput:
     def wanted(self) -> core.AuditFilter:
         return core.AuditFilter(
             actor=self.actor,
+            key=self.key,
             action=None if self.action is None else tuple(self.action),
             subject=self.subject,
             dataset_id=self.dataset,

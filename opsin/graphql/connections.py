@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement
 from opsin.core.conditions import expressions
 from opsin.core.errors import InvalidInput
 from opsin.core.pages import Listing, Order, Page, PageRequest, Wanted, read_page, read_total
-from opsin.core.scope import within
+from opsin.core.scope import by_dataset, of_company, within
 from opsin.core.soft_deletion import not_deleted
 from opsin.graphql.context import Context
 
@@ -49,8 +49,11 @@ class Source:
     async def page(self) -> Page[Any]:
         if self._parent_id is not None:
             return await self._context.loaders.page(self._listing, self._parent_id, self._wanted)
+        groups = by_dataset(self._context.principal, self._listing.table)
+        conditions = self._mine(by_dataset=groups is not None)
+        request = self._wanted.request
         async with self._context.use_cases.database.read() as connection:
-            return await read_page(connection, self._listing, self._mine(), self._wanted.request)
+            return await read_page(connection, self._listing, conditions, request, groups=groups)
 
     async def total(self) -> int:
         if self._parent_id is not None:
@@ -58,9 +61,10 @@ class Source:
         async with self._context.use_cases.database.read() as connection:
             return await read_total(connection, self._listing, self._mine())
 
-    def _mine(self) -> list[ColumnElement[bool]]:
-        table = self._listing.table
-        mine = within(self._context.principal, table)
+    def _mine(self, *, by_dataset: bool = False) -> list[ColumnElement[bool]]:
+        """With `by_dataset` somebody else says which datasets the rows are of."""
+        table, principal = self._listing.table, self._context.principal
+        mine = of_company(principal, table) if by_dataset else within(principal, table)
         shown = not_deleted(table, self._wanted.deleted)
         return [mine, *shown, *expressions(table, self._wanted.conditions)]
 

@@ -15,6 +15,7 @@ from starlette.websockets import WebSocket
 from opsin.core.access import Access, Principal, presented_key
 from opsin.core.errors import Unauthenticated
 from opsin.core.events import RESYNC
+from opsin.core.patience import patiently
 from opsin.core.scope import sees
 from opsin.core.use_cases import UseCases
 from opsin.graphql.loaders import Loaders
@@ -83,6 +84,11 @@ class Context:
         if now is not self._principal:
             self._principal = now
             self.forget()
+
+    async def readable(self) -> tuple[str, ...] | None:
+        """The datasets that the caller sees by now; None for all of the company."""
+        await patiently(self.confirm)
+        return self.principal.rights.readable
 
     def seen(self, events: Sequence[Event]) -> Sequence[Event]:
         """Those of the events of their company that the caller may hear of."""

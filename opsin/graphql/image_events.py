@@ -69,7 +69,8 @@ class ImageSubscription:
         wanted = EventFilter(
             context.principal.company_id, kinds=_KINDS, dataset_id=filter_id(dataset_id)
         )
-        async for events in context.use_cases.events.follow(wanted, after=after):
+        groups = context.use_cases.events.follow(wanted, after=after, datasets=context.readable)
+        async for events in groups:
             await patiently(context.confirm)
             context.forget()
             seen = context.seen(events)

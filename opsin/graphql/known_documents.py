@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from graphql import DocumentNode
 from strawberry.extensions import SchemaExtension
 
-from opsin.core.engine.bounded_cache import BoundedCache
+from opsin.core.bounded_cache import BoundedCache
 
 _MOST_CHARACTERS = 256 * 1024
 """Of all texts together; a parsed document takes some hundred bytes for each."""

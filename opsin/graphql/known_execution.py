@@ -12,7 +12,6 @@ from typing import Any
 from graphql import DocumentNode, GraphQLError, OperationDefinitionNode, execute
 from strawberry.execution import optimized_is_awaitable
 from strawberry.schema import Schema
-from strawberry.schema._graphql_core import execution_context_class_kwargs
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
@@ -68,7 +67,7 @@ class KnownExecution:
                 context_value=context,
                 is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]  # a guard, untyped
                 operation_extensions=extensions,
-                **execution_context_class_kwargs(schema.execution_context_class),
+                executor_class=schema.execution_context_class,
             )
             if inspect.isawaitable(result):
                 result = await result

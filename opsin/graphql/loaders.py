@@ -15,7 +15,7 @@ from opsin.core.pages import Listing, Page, PageRequest, Wanted, read_pages, rea
 from opsin.core.records import columns_of, to_record
 from opsin.core.scope import within
 from opsin.core.similarity.embeddings import read_vectors
-from opsin.core.soft_deletion import not_deleted
+from opsin.core.soft_deletion import DeletedRows, in_place, not_deleted
 from opsin.storage.database import Database
 
 MOST_CHILDREN = 1000
@@ -59,19 +59,35 @@ class Loaders:
         return int(await self._load(key, load, parent_id))
 
     async def by_id(self, listing: Listing[Any], identity: str) -> Any | None:
-        """The caller's row with this id."""
+        """The caller's row with this id, which another row names."""
+        return await self._row(listing, identity, "id")
 
+    async def asked_for(
+        self, listing: Listing[Any], identity: str, deleted: DeletedRows = DeletedRows.EXCLUDED
+    ) -> Any | None:
+        """The caller's row with this id, if it is one of those, and not about to go."""
+        table = listing.table
+        shown = [*not_deleted(table, deleted), *in_place(table)]
+        return await self._row(listing, identity, deleted, shown)
+
+    async def _row(
+        self,
+        listing: Listing[Any],
+        identity: str,
+        kind: Hashable,
+        conditions: Sequence[ColumnElement[bool]] = (),
+    ) -> Any | None:
         async def load(ids: list[str]) -> list[Any | None]:
             table = listing.table
             statement = select(*columns_of(table, listing.record)).where(
-                *self._mine(listing, [table.c.id.in_(ids)])
+                *self._mine(listing, [table.c.id.in_(ids), *conditions])
             )
             async with self._database.read() as connection:
                 rows = await connection.execute(statement)
                 found = {row[0]: to_record(listing.record, row) for row in rows}
             return [found.get(identity) for identity in ids]
 
-        return await self._load(("id", listing.table.name), load, identity)
+        return await self._load((kind, listing.table.name), load, identity)
 
     async def children(self, listing: Listing[Any], parent_id: str) -> list[Any]:
         """All children of a parent, for lists that are short by nature."""

@@ -233,7 +233,7 @@ class Mutation:
         dataset_ids: list[strawberry.ID] | None = None,
         expires_at: datetime | None = None,
     ) -> CreateApiKeyPayload:
-        record, key = await info.context.use_cases.access.create_key(
+        record, key = await info.context.use_cases.api_keys.create(
             info.context.principal,
             name,
             role=role,
@@ -244,7 +244,7 @@ class Mutation:
 
     @strawberry.mutation(description="End a key at once.")
     async def revoke_api_key(self, info: Info, id: strawberry.ID) -> ApiKey:
-        return ApiKey.of(await info.context.use_cases.access.revoke_key(info.context.principal, id))
+        return ApiKey.of(await info.context.use_cases.api_keys.revoke(info.context.principal, id))
 
 
 def _new_image(info: Info, input: UploadImageInput | ImportImageInput, filename: str) -> NewImage:

@@ -16,7 +16,7 @@ from opsin.core.collections.collections import plain_key
 from opsin.core.pages import Listing
 from opsin.core.roles import Permission
 from opsin.core.scope import within
-from opsin.core.soft_deletion import DeletedRows, is_shown
+from opsin.core.soft_deletion import DeletedRows
 from opsin.graphql import (
     analyses,
     annotations,
@@ -105,7 +105,7 @@ class Viewer:
     async def api_keys(self, info: Info) -> list[ApiKey]:
         use_cases, principal = info.context.use_cases, info.context.principal
         datasets = await use_cases.role_grants.of_keys(principal)
-        keys = await use_cases.access.keys(principal)
+        keys = await use_cases.api_keys.listed(principal)
         return [ApiKey.with_datasets(key, datasets.get(key.id, ())) for key in keys]
 
     @strawberry.field(
@@ -235,10 +235,8 @@ async def _find(
     deleted: DeletedRows = DeletedRows.EXCLUDED,
 ) -> Any | None:
     found = canonical_id(identity)
-    record = await info.context.loaders.by_id(listing, found) if found else None
-    if record is None or not is_shown(listing.table, record, deleted):
-        return None
-    return kind.of(record)
+    record = await info.context.loaders.asked_for(listing, found, deleted) if found else None
+    return None if record is None else kind.of(record)
 
 
 async def _kind_of(info: Info, identity: str) -> str | None:

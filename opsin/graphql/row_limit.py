@@ -28,7 +28,7 @@ from graphql import (
     value_from_ast_untyped,
 )
 
-from opsin.core.engine.bounded_cache import BoundedCache
+from opsin.core.bounded_cache import BoundedCache
 from opsin.core.errors import InvalidInput
 from opsin.graphql.errors import TOO_COMPLEX
 

@@ -84,7 +84,8 @@ class RunSubscription:
             dataset_id=filter_id(dataset_id),
             image_id=filter_id(image_id),
         )
-        async for events in context.use_cases.events.follow(wanted, after=after):
+        groups = context.use_cases.events.follow(wanted, after=after, datasets=context.readable)
+        async for events in groups:
             await patiently(context.confirm)
             context.forget()
             for told in await patiently(partial(_told, context, context.seen(events))):

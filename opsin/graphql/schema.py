@@ -68,7 +68,8 @@ from opsin.graphql.similar import SimilarQuery
 from opsin.graphql.subjects import Batch, Subject
 from opsin.graphql.subscriptions import Subscription
 from opsin.graphql.trusted_documents import DocumentGate, TrustedDocuments
-from opsin.graphql.webhooks import WebhookMutation, WebhookQuery
+from opsin.graphql.webhook_changes import WebhookMutation
+from opsin.graphql.webhooks import WebhookQuery
 
 _MODULES = (
     accounts,

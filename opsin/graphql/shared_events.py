@@ -226,7 +226,7 @@ async def _follow(
 ) -> AsyncGenerator[ExecutionResult, None]:
     try:
         selection, rights = select(), context.principal.rights
-        groups = context.use_cases.events.follow(wanted, after=after)
+        groups = context.use_cases.events.follow(wanted, after=after, datasets=context.readable)
         async with aclosing(_in_parts(groups)) as parts:
             async for events in parts:
                 # After the event: a key that was revoked before it sees it no more.

@@ -93,7 +93,8 @@ class Subscription(ImageSubscription, RunSubscription):
         # Most who follow never come here: `shared_events` answers all who ask for the same at once.
         context = info.context
         wanted = wanted_events(context, dataset_id, image_id, analysis_id)
-        async for events in context.use_cases.events.follow(wanted, after=after):
+        groups = context.use_cases.events.follow(wanted, after=after, datasets=context.readable)
+        async for events in groups:
             await patiently(context.confirm)
             for event in await with_analyses(context, context.seen(events)):
                 context.forget()

@@ -1,7 +1,7 @@
-"""Webhooks in GraphQL: what they are told, how deliveries went, and every change of them."""
+"""Webhooks in GraphQL: what they are told, and how deliveries went."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum
 from typing import Any, Self
 
@@ -11,13 +11,10 @@ from opsin.core import datasets as core_datasets
 from opsin.core.conditions import among
 from opsin.core.pages import Order, Wanted
 from opsin.core.webhooks import records as core
-from opsin.core.webhooks.posting import Answer
 from opsin.core.webhooks.records import DeliveryStatus
-from opsin.core.webhooks.webhooks import NewWebhook, WebhookChanges
 from opsin.graphql.connections import DEFAULT_PAGE, Connection, Source, page_request
 from opsin.graphql.context import Context, Info
 from opsin.graphql.datasets import Dataset
-from opsin.graphql.mutations import DeletePayload
 from opsin.graphql.nodes import Shown
 from opsin.graphql.scalars import Cursor
 
@@ -128,7 +125,7 @@ class WebhookDeliveryFilterInput:
 
     def wanted(self, context: Context, first: int, after: str | None) -> Wanted:
         statuses = None if self.status is None else [one.value for one in self.status]
-        kinds = None if self.kind is None else _values(self.kind)
+        kinds = None if self.kind is None else values_of(self.kind)
         conditions = (*among("status", statuses), *among("kind", kinds))
         return Wanted(page_request(context, first, after, Order(descending=True)), conditions)
 
@@ -143,8 +140,17 @@ class Webhook(Shown):
         description="Attempts at once; with 1, events come in order as long as they are taken."
     )
     active: bool
-    paused_reason: str | None
+    paused_reason: str | None = strawberry.field(
+        description="Why nothing is sent: by hand, because nothing was taken for too long, or "
+        "because whoever made or last changed it may no longer read what it tells of."
+    )
     paused_at: datetime | None
+    account_id: strawberry.ID | None = strawberry.field(
+        description="Who made or last changed it, and so must be able to read what it tells of."
+    )
+    key_id: strawberry.ID | None = strawberry.field(
+        description="The key or private token they came with; when it ends, so does the telling."
+    )
     failing_since: datetime | None = strawberry.field(description="Null when the last was taken.")
     last_delivered_at: datetime | None
     previous_secret_until: datetime | None = strawberry.field(
@@ -165,6 +171,8 @@ class Webhook(Shown):
             active=record.active,
             paused_reason=record.paused_reason,
             paused_at=record.paused_at,
+            account_id=None if record.account_id is None else strawberry.ID(record.account_id),
+            key_id=None if record.key_id is None else strawberry.ID(record.key_id),
             failing_since=record.failing_since,
             last_delivered_at=record.last_delivered_at,
             previous_secret_until=record.previous_until,
@@ -220,117 +228,6 @@ class WebhookQuery:
         return await Connection[Webhook].read(source, Webhook.of)
 
 
-@strawberry.input
-class CreateWebhookInput:
-    url: str = strawberry.field(description="`https://`, at a public address.")
-    events: list[WebhookEventKind]
-    dataset_id: strawberry.ID | None = strawberry.field(
-        default=None, description="Only what happens in this dataset."
-    )
-    description: str = ""
-    parallel: int = strawberry.field(default=1, description="From 1 to 16; see `Webhook.parallel`.")
-    after: Cursor | None = strawberry.field(
-        default=None, description="Begin after this cursor of the log; default: at its end."
-    )
-
-
-@strawberry.input(description="What is not given stays as it is.")
-class UpdateWebhookInput:
-    id: strawberry.ID
-    url: str | None = None
-    events: list[WebhookEventKind] | None = None
-    description: str | None = None
-    parallel: int | None = None
-    active: bool | None = strawberry.field(
-        default=None, description="`false` pauses; `true` goes on where it stopped."
-    )
-    after: Cursor | None = strawberry.field(
-        default=None,
-        description="Go on after this cursor instead: `eventCursor` passes over what was missed.",
-    )
-
-
-@strawberry.type(description="The only time the secret is shown.")
-class WebhookSecretPayload:
-    webhook: Webhook
-    secret: str
-
-
-@strawberry.type(description="What the receiver said to a ping.")
-class TestWebhookPayload:
-    delivered: bool
-    status_code: int | None
-    error: str | None
-    milliseconds: float
-    answer: str | None
-
-    @classmethod
-    def of(cls, answer: Answer) -> Self:
-        return cls(
-            delivered=answer.is_success,
-            status_code=answer.status,
-            error=answer.error,
-            milliseconds=round(answer.seconds * 1000, 1),
-            answer=answer.text or None,
-        )
-
-
-@strawberry.type
-class WebhookMutation:
-    @strawberry.mutation(description="Have events sent to an address, from now on.")
-    async def create_webhook(self, info: Info, input: CreateWebhookInput) -> WebhookSecretPayload:
-        new = NewWebhook(
-            url=input.url,
-            kinds=_values(input.events),
-            dataset_id=input.dataset_id,
-            description=input.description,
-            parallel=input.parallel,
-            after=input.after,
-        )
-        made, secret = await info.context.use_cases.webhooks.create(info.context.principal, new)
-        return WebhookSecretPayload(webhook=Webhook.of(made), secret=secret)
-
-    @strawberry.mutation(description="Change, pause or go on with a webhook.")
-    async def update_webhook(self, info: Info, input: UpdateWebhookInput) -> Webhook:
-        changes = WebhookChanges(
-            url=input.url,
-            kinds=None if input.events is None else _values(input.events),
-            description=input.description,
-            parallel=input.parallel,
-            active=input.active,
-            after=input.after,
-        )
-        changed = await info.context.use_cases.webhooks.change(
-            info.context.principal, input.id, changes
-        )
-        return Webhook.of(changed)
-
-    @strawberry.mutation(description="Forget a webhook and its deliveries.")
-    async def delete_webhook(self, info: Info, id: strawberry.ID) -> DeletePayload:
-        deleted = await info.context.use_cases.webhooks.delete(info.context.principal, id)
-        return DeletePayload(deleted_id=strawberry.ID(deleted))
-
-    @strawberry.mutation(
-        description="A new secret; for some hours requests are signed with the old one, too."
-    )
-    async def rotate_webhook_secret(
-        self, info: Info, id: strawberry.ID, overlap_hours: int = 24
-    ) -> WebhookSecretPayload:
-        overlap = timedelta(hours=max(-1, min(overlap_hours, 100_000)))
-        webhooks = info.context.use_cases.webhooks
-        changed, secret = await webhooks.rotate(info.context.principal, id, overlap)
-        return WebhookSecretPayload(webhook=Webhook.of(changed), secret=secret)
-
-    @strawberry.mutation(description="Send a `webhook.ping` now, and tell the answer.")
-    async def test_webhook(self, info: Info, id: strawberry.ID) -> TestWebhookPayload:
-        webhooks = info.context.use_cases.webhooks
-        return TestWebhookPayload.of(await webhooks.ping(info.context.principal, id))
-
-    @strawberry.mutation(description="Send the event of a delivery once more, under the same id.")
-    async def redeliver(self, info: Info, id: strawberry.ID) -> WebhookDelivery:
-        webhooks = info.context.use_cases.webhooks
-        return WebhookDelivery.of(await webhooks.redeliver(info.context.principal, id))
-
-
-def _values(kinds: Sequence[Any]) -> list[str]:
+def values_of(kinds: Sequence[WebhookEventKind]) -> list[str]:
+    """The kinds as events have them."""
     return [kind.value for kind in kinds]

@@ -1,15 +1,17 @@
 """Servers that the tests of one module share, and callers of two companies."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from opsin.assembly import Parts, assemble
 from opsin.core.access import Principal
+from opsin.graphql.http import GraphQLApp
 from opsin.settings import Settings
 from tests.conftest import LiveServer, serve
 
@@ -26,6 +28,20 @@ async def any_door(any_module_settings: Settings) -> AsyncIterator[LiveServer]:
     """A server on each kind of database, for all tests of a module."""
     async with serve(any_module_settings) as server:
         yield server
+
+
+@pytest.fixture
+def ordinary(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The methods of requests that went the ordinary way."""
+    seen: list[str] = []
+    answer = GraphQLApp._answer
+
+    async def noted(self: GraphQLApp, request: Any) -> Any:
+        seen.append(request.method)
+        return await answer(self, request)
+
+    monkeypatch.setattr(GraphQLApp, "_answer", noted)
+    yield seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +78,10 @@ async def new_key(parts: Parts, company: str) -> str:
     """A new API key of a company, which is made when it is not there."""
     access = parts.use_cases.access
     principal = Principal((await access.ensure_company(company)).id, "the operator")
-    return (await access.create_key(principal, f"a key of {company}"))[1]
+    return (await parts.use_cases.api_keys.create(principal, f"a key of {company}"))[1]
 
 
 async def revoke(parts: Parts, key: str) -> None:
     principal = await parts.use_cases.access.authenticate(key)
     assert principal.key_id is not None
-    await parts.use_cases.access.revoke_key(principal, principal.key_id)
+    await parts.use_cases.api_keys.revoke(principal, principal.key_id)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PAGE = """query($first: Int! = 50, $after: String, $filter: AuditFilterInput) {
   auditLog(first: $first, after: $after, filter: $filter) { totalCount
-    nodes { id action actorKind actorId actorName subjectKind subjectId datasetId details
+    nodes { id action actorKind actorId keyId actorName subjectKind subjectId datasetId details
       requestId createdAt } pageInfo { hasNextPage endCursor } } }"""
 CREATE = "mutation($name: String!) { createDataset(input: {name: $name}) { id } }"
 
@@ -47,7 +47,9 @@ async def scoped_key(server: KeyServer, role: Role, *dataset_ids: str) -> str:
     """A key of our company, in single datasets if some are named."""
     access = server.parts.use_cases.access
     owner = Principal((await access.ensure_company("ours")).id, "the operator")
-    _, text = await access.create_key(owner, "scoped", role=role, dataset_ids=dataset_ids)
+    _, text = await server.parts.use_cases.api_keys.create(
+        owner, "scoped", role=role, dataset_ids=dataset_ids
+    )
     return text
 
 
@@ -62,6 +64,7 @@ async def test_what_a_key_does_is_told(server: KeyServer) -> None:
         "action": "dataset.create",
         "actorKind": "key",
         "actorId": principal.key_id,
+        "keyId": principal.key_id,
         "actorName": "a key of ours",
         "subjectKind": "dataset",
         "subjectId": dataset,
@@ -71,6 +74,29 @@ async def test_what_a_key_does_is_told(server: KeyServer) -> None:
     }
     assert (found["totalCount"], found["pageInfo"]["hasNextPage"]) == (1, False)
     assert (await page(server, server.theirs, filter={"subject": dataset}))["nodes"] == []
+
+
+async def test_which_of_somebodys_keys_it_was(server: KeyServer) -> None:
+    use_cases = server.parts.use_cases
+    account = await use_cases.accounts.create(
+        "ada@example.org", company="ours", password="correct horse"
+    )
+    session = (await use_cases.sessions.login(account.email, "correct horse")).access_token
+    ada = await use_cases.access.authenticate(session)
+    made = [await use_cases.api_keys.create(ada, name) for name in ("laptop", "robot")]
+    for text in (*(text for _, text in made), session):
+        answer = await ask(server, text, CREATE, name="whales")
+        assert "errors" not in answer, answer
+    for key_id, name, kind in (
+        (made[0][0].id, "laptop", "account"),
+        (made[1][0].id, "robot", "account"),
+        (ada.key_id, account.email, "session"),
+    ):
+        found = await page(server, server.ours, filter={"key": key_id, "action": "dataset.create"})
+        (entry,) = found["nodes"]
+        assert (entry["actorId"], entry["keyId"]) == (account.id, key_id)
+        assert (entry["actorName"], entry["actorKind"]) == (name, kind)
+    assert (await page(server, server.ours, filter={"key": "none"}))["nodes"] == []
 
 
 async def test_pages_newest_first(server: KeyServer) -> None:

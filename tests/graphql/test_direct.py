@@ -1,13 +1,11 @@
 """The short way answers as the ordinary one does, for every request that it takes or leaves."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from opsin.graphql.http import GraphQLApp
 from tests.conftest import LiveServer
 from tests.graphql.asking import CREATE_DATASET, image
 from tests.graphql.conftest import KeyServer
@@ -54,20 +52,6 @@ REQUESTS: dict[str, Any] = {
 }  # fmt: skip
 ACCEPTED = ("*/*", JSON, "application/graphql-response+json", "text/plain",
             f"application/graphql-response+json;q=0.5, {JSON};q=0.9")  # fmt: skip
-
-
-@pytest.fixture
-def ordinary(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The methods of requests that went the ordinary way."""
-    seen: list[str] = []
-    answer = GraphQLApp._answer
-
-    async def noted(self: GraphQLApp, request: Any) -> Any:
-        seen.append(request.method)
-        return await answer(self, request)
-
-    monkeypatch.setattr(GraphQLApp, "_answer", noted)
-    yield seen
 
 
 def shown(answer: httpx.Response) -> tuple[int, dict[str, str], Any]:

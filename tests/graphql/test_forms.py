@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -13,7 +12,6 @@ from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartParser
 
 from opsin.graphql import forms
-from opsin.graphql.http import GraphQLApp
 from tests.conftest import LiveServer
 from tests.graphql.asking import codes, post_file
 from tests.pictures import noise_jpeg, solid_png
@@ -133,20 +131,6 @@ def test_what_is_not_plain_is_left(name: str) -> None:
 )
 def test_which_types_are_understood(content_type: bytes, understood: bool) -> None:
     assert forms.is_form(content_type) is understood
-
-
-@pytest.fixture
-def ordinary(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The methods of requests that went the ordinary way."""
-    seen: list[str] = []
-    answer = GraphQLApp._answer
-
-    async def noted(self: GraphQLApp, request: Any) -> Any:
-        seen.append(request.method)
-        return await answer(self, request)
-
-    monkeypatch.setattr(GraphQLApp, "_answer", noted)
-    yield seen
 
 
 async def upload(live: LiveServer, picture: bytes, **options: Any) -> httpx.Response:

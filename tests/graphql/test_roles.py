@@ -32,6 +32,36 @@ def of_key(keys: KeyServer, key: str) -> LiveServer:
     return keys.live
 
 
+async def test_everybody_may_end_what_is_their_own(keys: KeyServer) -> None:
+    use_cases = keys.parts.use_cases
+    account = await use_cases.accounts.create(
+        "dan@example.org", company="ours", password="correct horse"
+    )
+    session = (await use_cases.sessions.login(account.email, "correct horse")).access_token
+    live = of_key(keys, session)
+    made = [
+        (await live.data(CREATE_KEY, name=name, role=role))["createApiKey"]["apiKey"]["id"]
+        for name, role in (("one", "ADMIN"), ("other", "VIEWER"))
+    ]
+    first, _ = await two_datasets(keys)
+    narrow, narrow_id = await key_for(keys, "VIEWER", first)
+    live = of_key(keys, keys.ours)
+    grants = {"input": {"accountId": account.id, "role": None}}
+    await live.data("mutation($input: SetRoleInput!) { setRole(input: $input) { role } }", **grants)
+    listed = "{ viewer { apiKeys { id } } }"
+    end = "mutation($id: ID!) { revokeApiKey(id: $id) { id } }"
+    live = of_key(keys, session)
+    found = (await live.data(listed))["viewer"]["apiKeys"]
+    assert [one["id"] for one in found] == made[::-1]
+    assert codes(await live.graphql(end, id=narrow_id)) == ["NOT_FOUND"]
+    for key_id in made:
+        assert (await live.data(end, id=key_id))["revokeApiKey"]["id"] == key_id
+    live = of_key(keys, narrow)
+    assert codes(await live.graphql(end, id=made[0])) == ["NOT_FOUND"]
+    assert (await live.data(end, id=narrow_id))["revokeApiKey"]["id"] == narrow_id
+    assert codes(await live.graphql(listed)) == ["UNAUTHENTICATED"]
+
+
 async def two_datasets(keys: KeyServer) -> tuple[str, str]:
     live = of_key(keys, keys.ours)
     return await dataset(live, "first"), await dataset(live, "second")
@@ -52,7 +82,8 @@ async def test_a_key_for_one_dataset(keys: KeyServer) -> None:
     key, key_id = await key_for(keys, "VIEWER", first)
     live = of_key(keys, key)
     seen = await live.data(PERMISSIONS, id=first)
-    assert seen["viewer"] == {"permissions": [], "here": ["READ"], "apiKeys": []}
+    itself = [{"name": "a VIEWER"}]
+    assert seen["viewer"] == {"permissions": [], "here": ["READ"], "apiKeys": itself}
     assert seen["members"] == []
     assert seen["datasets"] == {"totalCount": 1, "nodes": [{"id": first}]}
     assert (await live.data(PERMISSIONS, id=second))["viewer"]["here"] == []

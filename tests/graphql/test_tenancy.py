@@ -204,7 +204,7 @@ async def _made_for(house: House, field: str) -> str:
     parts = house.keys.parts
     owner = await parts.use_cases.access.authenticate(house.keys.ours)
     if field in ("revokeApiKey", "setRole", "grantDatasetRole", "revokeDatasetRole"):
-        return (await parts.use_cases.access.create_key(owner, "spare"))[0].id
+        return (await parts.use_cases.api_keys.create(owner, "spare"))[0].id
     with as_caller(house.keys.live, house.keys.ours) as live:
         if field == "deleteCollection":
             await live.data(asking.CREATE_COLLECTION, key="spare", operation="embed_clip_vit_b_32")

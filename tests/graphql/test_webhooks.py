@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 import pytest
 from standardwebhooks import Webhook as StandardWebhook
 
+from opsin.core.known_keys import KNOWN_SECONDS
 from opsin.settings import Settings
 from tests.conftest import LiveServer, serve
 from tests.core.webhooks.receiving import NO_CONTENT, Receiver, receiving, status
+from tests.core.working import until
 from tests.graphql import asking
 from tests.graphql.asking import codes
+from tests.graphql.conftest import key_server
 
 CREATE = """mutation($input: CreateWebhookInput!) { createWebhook(input: $input) {
   secret webhook { id url description events dataset { id } format parallel active pausedReason
@@ -204,3 +207,46 @@ async def test_there_is_an_end_to_how_many(service: Service) -> None:
     found = (await service.live.data(page))["webhooks"]
     assert (found["totalCount"], len(found["nodes"])) == (100, 60)
     assert found["pageInfo"]["hasNextPage"]
+
+
+async def test_the_listing_says_why_a_webhook_is_silent(settings: Settings) -> None:
+    """The key that it was made with is revoked: whoever administers the company takes it over."""
+    async with receiving() as receiver:
+        changes = {"webhooks": True, "webhook_allow": (f"127.0.0.1:{receiver.port}",)}
+        async with key_server(settings.model_copy(update=changes)) as keys:
+            live, headers = keys.live, keys.live.client.headers
+            headers["x-api-key"] = keys.ours
+            named = "mutation($name: String!) { createDataset(input: {name: $name}) { id } }"
+            make = 'mutation { createApiKey(name: "robot") { key apiKey { id } } }'
+            robot = (await live.data(make))["createApiKey"]
+            headers["x-api-key"] = robot["key"]
+            given = {"url": receiver.url(), "events": ["DATASET_CREATED"]}
+            webhook_id = (await live.data(CREATE, input=given))["createWebhook"]["webhook"]["id"]
+            await live.data(named, name="first")
+            await receiver.gets(1)
+            headers["x-api-key"] = keys.ours
+            end = "mutation($id: ID!) { revokeApiKey(id: $id) { id } }"
+            await live.data(end, id=robot["apiKey"]["id"])
+            await asyncio.sleep(KNOWN_SECONDS)
+            await live.data(named, name="second")
+            read = """query($id: ID!) { webhook(id: $id) {
+              active pausedReason accountId keyId } }"""
+
+            async def is_silent() -> bool:
+                return not (await live.data(read, id=webhook_id))["webhook"]["active"]
+
+            await until(is_silent)
+            assert (await live.data(read, id=webhook_id))["webhook"] == {
+                "active": False,
+                "pausedReason": "the key that it was made or last changed with has ended",
+                "accountId": None,
+                "keyId": robot["apiKey"]["id"],
+            }
+            assert len(receiver.received) == 1
+            await live.data(UPDATE, input={"id": webhook_id, "active": True})
+            again = (await receiver.gets(2))[1]
+            assert again.payload["type"] == "dataset.created"
+            found = (await live.data(read, id=webhook_id))["webhook"]
+            mine = (await keys.parts.use_cases.access.authenticate(keys.ours)).key_id
+            assert (found["active"], found["pausedReason"]) == (True, None)
+            assert (found["accountId"], found["keyId"]) == (None, mine)

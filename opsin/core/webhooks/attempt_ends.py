@@ -9,8 +9,9 @@ from sqlalchemy import bindparam, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from opsin.core.actors import opsin_itself
 from opsin.core.webhooks.records import Delivery, Webhook
-from opsin.core.webhooks.webhooks import webhook_event
+from opsin.core.webhooks.told import note_webhook, webhook_event
 from opsin.storage.database import Transaction
 from opsin.storage.webhooks import webhook_deliveries, webhooks
 
@@ -77,7 +78,10 @@ async def _pause(transaction: Transaction, ended: Ended) -> None:
         )
     )
     if (await transaction.connection.execute(statement)).rowcount:
-        transaction.emit(webhook_event("webhook.paused", ended.webhook, reason=ended.pause))
+        webhook = ended.webhook
+        transaction.emit(webhook_event("webhook.paused", webhook, reason=ended.pause))
+        opsin = opsin_itself(webhook.company_id, "webhooks")
+        note_webhook(transaction, opsin, "pause", webhook, reason=ended.pause)
 
 
 _STAND = (

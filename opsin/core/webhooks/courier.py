@@ -5,24 +5,20 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 
 from opsin.core import tracing
 from opsin.core.errors import ConfigurationError, OpsinError, StorageError
-from opsin.core.events import RESYNC, Events
+from opsin.core.events import RESYNC
 from opsin.core.webhooks.attempt_ends import Ended
-from opsin.core.webhooks.clock import Clock
-from opsin.core.webhooks.counts import WebhookCounts
 from opsin.core.webhooks.endings import Endings
-from opsin.core.webhooks.formats import Formats, Outgoing
-from opsin.core.webhooks.ledger import Due, Ledger
-from opsin.core.webhooks.posting import Answer, Lane, Poster
+from opsin.core.webhooks.formats import Outgoing
+from opsin.core.webhooks.keepers import Silenced
+from opsin.core.webhooks.ledger import Due
+from opsin.core.webhooks.post import Post
+from opsin.core.webhooks.posting import Answer, Lane
 from opsin.core.webhooks.records import Delivery, Webhook, delivery_id
-from opsin.core.webhooks.schedule import Schedule
-from opsin.core.webhooks.signing import Secrets
-from opsin.core.webhooks.slots import Slots
-from opsin.core.webhooks.writer import DeliveryWriter
 from opsin.storage.event_log import Event, EventFilter
 
 log = logging.getLogger(__name__)
@@ -32,22 +28,6 @@ _REST_SECONDS = 10.0
 _PAUSE_SECONDS = 1.0
 _NOT_IN_LOG = "the event is in the log no more"
 _NOT_WRITTEN = "the payload could not be made; the server's log says why"
-
-
-@dataclass(frozen=True, slots=True)
-class Post:
-    """What all couriers of a sender work with."""
-
-    ledger: Ledger
-    writer: DeliveryWriter
-    events: Events
-    formats: Formats
-    secrets: Secrets
-    poster: Poster
-    schedule: Schedule
-    slots: Slots
-    clock: Clock
-    counts: WebhookCounts = field(default_factory=WebhookCounts)
 
 
 class Courier:
@@ -82,6 +62,15 @@ class Courier:
         """Begin nothing more; what is under way ends."""
         self._is_stopping = True
         self._woken.set()
+
+    async def check(self) -> None:
+        """Pause the webhook if nothing may be told to it, also when there is nothing to tell."""
+        try:
+            await self._post.keepers.check(self.webhook)
+        except Silenced as silenced:
+            if not self._endings.is_paused:
+                await self._add(self._endings.stopped(self._now(), silenced.reason), is_known=False)
+                self._woken.set()
 
     async def run(self) -> None:
         """Until it is stopped, or the webhook is paused; cancelled, attempts are cut."""
@@ -199,6 +188,14 @@ class Courier:
             except ConfigurationError as error:
                 await self._add(self._endings.stopped(sent_at, error.message), is_known=False)
                 return
+            except Silenced as silenced:
+                await self._add(self._endings.stopped(sent_at, silenced.reason), is_known=False)
+                return
+            except StorageError:
+                # Not written, so it comes again when another courier takes the webhook up.
+                log.warning("who answers for a webhook cannot be asked, trying again")
+                self.stop()
+                return
         ended = self._endings.ended(identity, event, delivery, answer, sent_at, self._now())
         self._post.counts.add(answer, ended)
         await self._add(ended, is_known=delivery is not None)
@@ -220,6 +217,7 @@ class Courier:
             return Answer(None, _NOT_WRITTEN, 0.0)
         if request is None:
             return None
+        await post.keepers.check(webhook)
         if (place := tracing.place()) is not None:
             request = replace(request, headers={**request.headers, "traceparent": place})
         return await self._lane.post(webhook.url, request)

@@ -31,6 +31,9 @@ class Webhook:
     description: str
     kinds: list[str]
     format: str
+    account_id: str | None
+    key_id: str | None
+    """Who answers for it: see `Keepers`."""
     options: dict[str, Any] | None
     parallel: int
     secret_salt: str

@@ -9,9 +9,11 @@ from opsin.core.errors import StorageError
 from opsin.core.events import Events
 from opsin.core.webhooks.clock import Clock
 from opsin.core.webhooks.counts import WebhookCounts
-from opsin.core.webhooks.courier import Courier, Post
+from opsin.core.webhooks.courier import Courier
 from opsin.core.webhooks.formats import Formats
+from opsin.core.webhooks.keepers import Keepers
 from opsin.core.webhooks.ledger import Ledger
+from opsin.core.webhooks.post import Post
 from opsin.core.webhooks.posting import Poster
 from opsin.core.webhooks.schedule import Schedule
 from opsin.core.webhooks.signing import Secrets
@@ -25,6 +27,8 @@ _LOOK_SECONDS = 0.5
 """Between two looks for webhooks that are new, changed, or left by another sender."""
 _LEAST_SECONDS = 0.1
 _SWEEP_SECONDS = 300.0
+_CHECK_SECONDS = 30.0
+"""Until a webhook that nothing happens for is found to be one that nothing may be told to."""
 _LAST_SECONDS = 3.0
 """For attempts that are under way when the sender is stopped."""
 MARGIN_SECONDS: Final = 2.0
@@ -40,6 +44,7 @@ class Sender:
         events: Events,
         formats: Formats,
         secrets: Secrets,
+        keepers: Keepers,
         poster: Poster,
         schedule: Schedule,
         *,
@@ -57,6 +62,7 @@ class Sender:
             events,
             formats,
             secrets,
+            keepers,
             poster,
             schedule,
             self._slots,
@@ -70,6 +76,7 @@ class Sender:
         self._held_until = 0.0
         self._renew_at = 0.0
         self._sweep_at = 0.0
+        self._check_at = 0.0
 
     async def run(self) -> None:
         """Send until cancelled; then what is under way ends, and the webhooks are let go."""
@@ -80,6 +87,7 @@ class Sender:
                 try:
                     await self._renew()
                     await self._look()
+                    await self._check()
                     await self._sweep()
                 except Exception as error:
                     expected = isinstance(error, StorageError)
@@ -153,6 +161,14 @@ class Sender:
         courier = Courier(self._post, webhook)
         self._couriers[identity] = courier
         self._tasks[identity] = asyncio.create_task(courier.run())
+
+    async def _check(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now < self._check_at:
+            return
+        self._check_at = now + _CHECK_SECONDS
+        for courier in list(self._couriers.values()):
+            await courier.check()
 
     async def _sweep(self) -> None:
         now = asyncio.get_running_loop().time()

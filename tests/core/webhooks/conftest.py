@@ -14,6 +14,7 @@ from opsin.assembly import Parts, assemble
 from opsin.core.access import Principal
 from opsin.core.records import columns_of, to_record
 from opsin.core.webhooks.clock import Clock
+from opsin.core.webhooks.keepers import Keepers
 from opsin.core.webhooks.posting import Poster
 from opsin.core.webhooks.records import Delivery, Webhook
 from opsin.core.webhooks.schedule import Schedule
@@ -59,6 +60,7 @@ class Office:
         poster: Poster | None = None,
         clock: Clock | None = None,
         secret: bytes = SECRET,
+        keepers: Keepers | None = None,
         **more: Any,
     ) -> Sender:
         use_cases = self.parts.use_cases
@@ -73,6 +75,7 @@ class Office:
             use_cases.events,
             use_cases.webhooks.formats,
             Secrets(secret),
+            keepers or Keepers(use_cases.database, use_cases.access.reach),
             poster or self.poster(),
             schedule,
             **options | more,

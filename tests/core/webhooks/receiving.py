@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from tests.core.loopback import answer
+from tests.core.loopback import accepting, answer
 
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 Handler: TypeAlias = Callable[["Received", asyncio.StreamWriter], Awaitable[None]]
@@ -111,21 +111,5 @@ async def hang(_request: Received, _writer: asyncio.StreamWriter) -> None:
 @asynccontextmanager
 async def receiving() -> AsyncIterator[Receiver]:
     receiver = Receiver()
-    tasks: set[asyncio.Task[None]] = set()
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(receiver.serve(reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    listening = await asyncio.start_server(accept, "127.0.0.1", 0)
-    receiver.port = listening.sockets[0].getsockname()[1]
-    try:
+    async with accepting(receiver.serve) as receiver.port:
         yield receiver
-    finally:
-        listening.close()
-        for task in tuple(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await listening.wait_closed()
-        await asyncio.sleep(0)

@@ -70,11 +70,33 @@ async def test_a_webhook_is_told_of_its_own_company_dataset_and_kinds(office: Of
 async def test_of_many_made_at_once_a_company_keeps_as_many_as_it_may(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("opsin.core.webhooks.webhooks.MAX_WEBHOOKS", 3)
+    monkeypatch.setattr("opsin.core.webhooks.room.MAX_WEBHOOKS", 3)
     made = await asyncio.gather(*(office.hook() for _ in range(10)), return_exceptions=True)
     refused = [one for one in made if isinstance(one, BaseException)]
     assert [type(one) for one in refused] == [LimitReached] * 7
     assert len(await office.webhooks.listed(office.principal)) == 3
+
+
+async def test_datasets_have_a_share_of_their_own(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever administers one dataset leaves the company, and other datasets, what is theirs."""
+    for name, most in (("MAX_WEBHOOKS", 2), ("MAX_OF_DATASET", 3), ("MAX_OF_DATASETS", 4)):
+        monkeypatch.setattr(f"opsin.core.webhooks.room.{name}", most)
+    datasets = office.parts.use_cases.datasets
+    one, other = [(await datasets.create(office.principal, name)).id for name in ("one", "other")]
+    made = await asyncio.gather(
+        *(office.hook(dataset_id=one) for _ in range(5)), return_exceptions=True
+    )
+    refused = [str(each) for each in made if isinstance(each, LimitReached)]
+    assert refused == ["A dataset has at most 3 webhooks"] * 2
+    for _ in range(2):
+        await office.hook()
+    with pytest.raises(LimitReached, match="at most 2 webhooks for all datasets"):
+        await office.hook()
+    await office.hook(dataset_id=other)
+    with pytest.raises(LimitReached, match="datasets of a company have at most 4"):
+        await office.hook(dataset_id=other)
 
 
 async def test_it_begins_at_the_end_of_the_log_or_after_a_cursor(office: Office) -> None:

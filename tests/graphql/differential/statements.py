@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import pytest
@@ -16,6 +17,10 @@ _LITERAL = re.compile(r"'(?:[^']|'')*'")
 _FROM = re.compile(r"\bFROM\b")
 _ROWS = re.compile(r"FROM (\w+) (\w+) WHERE ")
 _OTHER_SOURCES = re.compile(r"FROM (\(SELECT\b|json_each\(|json_each_text\(|unnest\()")
+# For each of a list that is a parameter: rows of a table, or of a SELECT that has a FROM itself.
+_FOR_EACH = re.compile(r"FROM json_each\(\?\d+\) \w+ CROSS JOIN (?=\w)")
+_LATERAL = re.compile(r"(?<=\(value\)) CROSS JOIN LATERAL (?=\(SELECT\b)")
+_ELEMENTS = re.compile(r"FROM (?:json_each|unnest)\(([?$]\d+)(?:::uuid\[\])?\) (\w+)")
 _END = re.compile(r"(ORDER BY|GROUP BY|LIMIT|UNION)\b")
 
 
@@ -66,14 +71,31 @@ class RowsRead:
         mine = f"{self.alias}.company_id={company}"
         return not {mine, f"({mine}) IS TRUE", f"+({mine})"}.isdisjoint(self.conditions)
 
+    def is_limited_to_one(self, dataset: str) -> bool:
+        """Whether all rows are of the dataset that stands as `dataset` in the statement."""
+        for column in (f"{self.alias}.dataset_id", f"{self.alias}.id"):
+            if f"{column}={dataset}" in self.conditions:
+                return True
+            # Not more and not less, alone or with what stands behind it in an index.
+            for less, more in (("<", ">="), (">", "<=")):
+                others = rf"{re.escape(column)}{less}={re.escape(dataset)}"
+                behind = rf"\({re.escape(column)},[^()]*\){less}\({re.escape(dataset)},[^()]*\)"
+                if f"{column}{more}{dataset}" in self.conditions and any(
+                    re.fullmatch(f"{others}|{behind}", one) for one in self.conditions
+                ):
+                    return True
+        return False
 
-def rows_read(statement: str) -> list[RowsRead]:
+
+@cache
+def rows_read(statement: str) -> tuple[RowsRead, ...]:
     """Every place where the statement reads a table.
 
     Raises AssertionError for SQL that this cannot take apart: a join, a FROM without WHERE, an OR
     beside the conditions.
     """
     sql = _LITERAL.sub(lambda found: "'" + "_" * (len(found[0]) - 2) + "'", statement)
+    sql = _LATERAL.sub(" ", _FOR_EACH.sub("FROM ", sql))
     assert not re.search(r"\bJOIN\b", sql), statement
     found: list[RowsRead] = []
     for start in (one.start() for one in _FROM.finditer(sql)):
@@ -84,7 +106,13 @@ def rows_read(statement: str) -> list[RowsRead]:
         conditions = _conditions(sql, rows.end())
         assert not any(re.search(r"\bOR\b", _outside(one)) for one in conditions), statement
         found.append(RowsRead(rows[1], rows[2], conditions))
-    return found
+    return tuple(found)
+
+
+def elements_of(statement: str, parameter: str) -> frozenset[str]:
+    """What stands in the statement for one element of the list that is this parameter."""
+    found = _ELEMENTS.findall(statement)
+    return frozenset(f"{alias}.value" for given, alias in found if given == parameter)
 
 
 def _conditions(sql: str, begin: int) -> tuple[str, ...]:

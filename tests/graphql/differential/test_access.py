@@ -57,11 +57,16 @@ def everything_of(one: House) -> Iterator[Document]:
         kind = get_named_type(definition.type)
         inner = everything(schema, kind, 2, RESOLVED_FIELDS) if hasattr(kind, "fields") else ""
         given = [argument for argument in ("id", "key") if argument in definition.args]
+        if not given:
+            yield Document(f"{{ {field} {inner} }}", {})
+            continue
+        # One document for all values: it is read and compiled once.
+        kind_of_value = definition.args[given[0]].type
+        query = f"query($value: {kind_of_value}) {{ {field}({given[0]}: $value) {inner} }}"
         for tenant in (OURS, THEIRS):
             values = [tenant.id(reads.table) for reads in RULES.types.values()]
-            for value in (values if given == ["id"] else ["whales"]) if given else [""]:
-                arguments = f'({given[0]}: "{value}")' if given else ""
-                yield Document(f"{{ {field}{arguments} {inner} }}", {})
+            for value in values if given == ["id"] else ["whales"]:
+                yield Document(query, {"value": value})
 
 
 def tables_of_rules() -> set[str]:
