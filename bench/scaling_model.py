@@ -14,7 +14,7 @@ import json
 from dataclasses import dataclass, replace
 from itertools import count
 
-AT_ONCE = 2  # batches at one process, as in opsin.core.engine.ray.lane
+AT_ONCE = 2  # batches at one process, as in opsin.core.engine.ray.shipments
 _BATCHES = 400
 
 

@@ -162,6 +162,9 @@ class ServerSettings(BaseModel):
     ray_idle_seconds: float = Field(
         900, gt=0, description="after so long without work such a process ends"
     )
+    ray_load_seconds: float = Field(
+        300, gt=0, description="a process that has not loaded its model after so long is ended"
+    )
     ray_batch_seconds: float = Field(
         120, gt=0, description="without an answer for so long such a process is ended, and replaced"
     )

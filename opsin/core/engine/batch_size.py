@@ -4,7 +4,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 
-from opsin.core.engine.bounded_cache import BoundedCache
+from opsin.core.bounded_cache import BoundedCache
 
 _SAMPLES = 4  # recent batches of a size; the quickest counts, for the others were disturbed
 _WORTH = 1.05  # a larger batch must be cheaper an item by so much, for its items wait longer

@@ -75,6 +75,10 @@ class Origin(Protocol):
     def device(self) -> str: ...
     @property
     def models(self) -> "tuple[ModelUsed, ...]": ...
+    @property
+    def host(self) -> str:
+        """Which process of a cluster; empty where it is this one."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

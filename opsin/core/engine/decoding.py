@@ -6,7 +6,7 @@ from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 
-from opsin.core.engine.bounded_cache import BoundedCache, CacheCounts
+from opsin.core.bounded_cache import BoundedCache, CacheCounts
 from opsin.core.engine.failures import as_opsin_error
 from opsin.core.engine.mailbox import Mailbox
 from opsin.core.engine.pool import CpuPool

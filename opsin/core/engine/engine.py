@@ -3,32 +3,33 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import TYPE_CHECKING
 
 from opsin.core import tracing
+from opsin.core.bounded_cache import CacheCounts
 from opsin.core.contract import Embedding
 from opsin.core.engine.batching import Completed, deliver
-from opsin.core.engine.bounded_cache import CacheCounts
-from opsin.core.engine.decoding import Decoder, Picture
+from opsin.core.engine.decoding import Decoder
 from opsin.core.engine.device import check_device_name, expected_device
 from opsin.core.engine.lanes import Lanes
 from opsin.core.engine.loading import Loader, RunnerSource
 from opsin.core.engine.mailbox import Mailbox
 from opsin.core.engine.memory import PATIENCE, DeviceMemory
 from opsin.core.engine.memory_limit import MemoryLimit
-from opsin.core.engine.opening import Opener, opened
+from opsin.core.engine.opening import Opener
+from opsin.core.engine.pictures import Pictures
 from opsin.core.engine.placed import blank
-from opsin.core.engine.plan import OnOutcome, PicturePlan
+from opsin.core.engine.plan import OnOutcome, Terms
 from opsin.core.engine.pool import CpuPool, usable_cores
 from opsin.core.engine.region_cache import RegionCache
 from opsin.core.engine.requests import Requests
 from opsin.core.engine.runners import Runners
 from opsin.core.engine.statistics import MemoryStatistics, RunnerStatistics, runner_statistics
-from opsin.core.engine.steps import KnownInputs, Step, steps_of
-from opsin.core.engine.task import Analyzed, Outcome, Task
+from opsin.core.engine.steps import KnownInputs, steps_of
+from opsin.core.engine.task import Analyzed, Task
 from opsin.core.engine.texts import TextRequest, of_unit_length
 from opsin.core.engine.warming import preload, to_warm
 from opsin.core.imaging import DecodedImage, DecodeOptions, ImageInfo, ImageLimits, Source
@@ -87,6 +88,9 @@ class Engine:
         self.is_warm = True
         """Whether all is loaded, as far as can be, that `preload` was asked for."""
         self._requests = Requests(queue_limit, self.runners, self.regions, self._attach)
+        self._pictures = Pictures(
+            self._decoder, self._requests, self.runners, self.regions, self._mailbox
+        )
 
     async def analyze(
         self,
@@ -115,41 +119,23 @@ class Engine:
         if info is not None and steps and not is_seen:
             source = DecodedImage(blank(info.height, info.width), info)
         with tracing.part("analyze", {"opsin.tasks": len(tasks)}):
-            plan = await self._carry_out(
-                source,
-                steps,
-                len(tasks),
-                options,
-                content,
-                deadline=deadline,
-                priority=priority,
-                on_outcome=on_outcome,
-                on_input=inputs.computed,
-            )
+            terms = Terms(options, content, deadline, priority, on_outcome, inputs.computed)
+            plan = await self._pictures.carry_out(source, steps, len(tasks), terms)
         return plan.future.result()
 
-    @asynccontextmanager
-    async def decoded(
+    def decoded(
         self,
         source: Source,
         *,
         options: DecodeOptions = _DEFAULT_OPTIONS,
         content: str | None = None,
-    ) -> AsyncIterator[DecodedImage]:
+    ) -> AbstractAsyncContextManager[DecodedImage]:
         """The picture, decoded on the pool within the engine's limits.
 
         Its pixels count as in use until the end, so that not all who wait for something hold one;
         whoever asks for the same `content` meanwhile shares them.  Errors as of `analyze`.
         """
-        plan = self._plan((), 0, options, content)
-        picture = Picture(source, options, plan.decoded, content)
-        try:
-            await self._requests.carry_out(plan, partial(self._decoder.start, picture, 0))
-            assert plan.image is not None  # or the plan would have failed
-            yield plan.image
-        finally:
-            self._decoder.release(picture)
-            del plan, picture  # as in `_carry_out`
+        return self._pictures.decoded(source, Terms(options, content))
 
     async def decode(
         self,
@@ -237,73 +223,6 @@ class Engine:
         loads = [thread for slot in self.runners if (thread := slot.close())]
         self._memory.close()
         await asyncio.to_thread(self._end_threads, loads, time.monotonic() + grace)
-
-    async def _carry_out(
-        self,
-        source: Source | Opener | DecodedImage,
-        steps: Sequence[Step],
-        tasks: int,
-        options: DecodeOptions,
-        content: str | None,
-        *,
-        deadline: float | None = None,
-        priority: int = 0,
-        on_outcome: OnOutcome | None = None,
-        on_input: Callable[[Outcome], None] | None = None,
-    ) -> PicturePlan:
-        """Plan the work on one picture, have it decoded unless it is, and wait for the end."""
-        plan = self._plan(
-            steps,
-            tasks,
-            options,
-            content,
-            deadline=deadline,
-            priority=priority,
-            on_outcome=on_outcome,
-            on_input=on_input,
-        )
-        picture = None
-        try:
-            if isinstance(source, DecodedImage):
-                await self._requests.carry_out(plan, partial(plan.decoded, source, 0.0))
-                return plan
-            async with opened(source) as readable:
-                picture = Picture(readable, options, plan.decoded, content)
-                start = partial(self._decoder.start, picture, priority)
-                await self._requests.carry_out(plan, start)
-                return plan
-        finally:
-            if picture is not None:
-                self._decoder.release(picture)
-            # An error's traceback holds this frame, and through it the pixels.
-            del plan, picture
-
-    def _plan(
-        self,
-        steps: Sequence[Step],
-        tasks: int,
-        options: DecodeOptions,
-        content: str | None,
-        *,
-        deadline: float | None = None,
-        priority: int = 0,
-        on_outcome: OnOutcome | None = None,
-        on_input: Callable[[Outcome], None] | None = None,
-    ) -> PicturePlan:
-        return PicturePlan(
-            tasks,
-            steps,
-            self.runners,
-            self.regions,
-            self._mailbox,
-            asyncio.get_running_loop().create_future(),
-            self._requests.item_ended,
-            deadline=deadline,
-            priority=priority,
-            on_outcome=on_outcome,
-            on_input=on_input,
-            content=None if content is None else (content, options),
-        )
 
     def _attach(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._mailbox.loop is not loop:

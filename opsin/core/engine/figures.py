@@ -48,9 +48,21 @@ def created_at(ticket: "Ticket") -> float:
     return ticket.order + ticket.owner.priority
 
 
+def place_of(ticket: "Ticket") -> tracing.Place | None:
+    """Where in a trace an item was asked; None outside of any."""
+    place: tracing.Place | None = getattr(ticket.owner, "place", None)
+    return place
+
+
+def trace_item(name: str, ticket: "Ticket", started: float, ended: float) -> None:
+    """What was done for one item, in its trace; times are monotonic seconds."""
+    if (place := place_of(ticket)) is not None:
+        tracing.record(name, started, ended, parent=place)
+
+
 def _trace(completed: "Completed") -> None:
     """One span for the batch, and in each trace that has an item in it one that leads there."""
-    places = [(ticket, getattr(ticket.owner, "place", None)) for ticket in completed.tickets]
+    places = [(ticket, place_of(ticket)) for ticket in completed.tickets]
     traced = [(ticket, place) for ticket, place in places if place is not None]
     if not traced:
         return
@@ -60,6 +72,8 @@ def _trace(completed: "Completed") -> None:
         "opsin.batch_size": completed.batch_size,
         "opsin.device": origin.device,
     }
+    if origin.host:
+        told["opsin.process"] = origin.host
     batch = tracing.record(
         f"batch {what}",
         completed.started,

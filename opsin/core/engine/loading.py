@@ -30,7 +30,7 @@ from opsin.core.errors import Cancelled, OperationUnavailable, OpsinError, Plugi
 from opsin.core.plugin_host import PluginFailure, PluginHost, PluginInfo
 
 if TYPE_CHECKING:
-    from opsin.core.engine.lanes import Lane, Post
+    from opsin.core.engine.lane import Lane, Post
     from opsin.core.engine.pool import CpuPool
     from opsin.core.models.store import ModelStore
 
@@ -81,6 +81,7 @@ class LoadedRunner:
     """Its own way to run batches; None for the device's thread, or the pool."""
 
     is_closed: bool = False
+    host: str = ""
 
     def close(self) -> None:
         """Free what it takes; once."""

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -12,16 +13,18 @@ from opsin.core.engine.batching import Answered, Completed, Failure, Owner, Tick
 from opsin.core.engine.failures import as_opsin_error, wrong_type
 from opsin.core.engine.loading import described
 from opsin.core.engine.mailbox import Mailbox
-from opsin.core.engine.placed import WHOLE, Placed, joined, place
+from opsin.core.engine.outcomes import Made, outcome_of, with_region
+from opsin.core.engine.placed import WHOLE, Placed, place
 from opsin.core.engine.progress import Progress
-from opsin.core.engine.provenance import ModelUsed, Provenance, Timings
+from opsin.core.engine.provenance import ModelUsed
 from opsin.core.engine.region_cache import RegionCache
 from opsin.core.engine.request import Request
 from opsin.core.engine.runners import Runners
 from opsin.core.engine.slots import RunnerSlot
 from opsin.core.engine.steps import Step
-from opsin.core.engine.task import Analyzed, Outcome, TaskStatus
-from opsin.core.errors import NotShown, OperationUnavailable, OpsinError, RegionNotFound
+from opsin.core.engine.task import Analyzed, Outcome
+from opsin.core.errors import OperationUnavailable, OpsinError, RegionNotFound
+from opsin.core.imaging import DecodeOptions
 from opsin.core.regions import Finding, PictureRegions, RegionNeed, region_need
 
 if TYPE_CHECKING:
@@ -33,13 +36,27 @@ OnOutcome: TypeAlias = Callable[[int, Outcome], None]
 _NO_PARAMS = Params()
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On which terms one picture is worked on."""
+
+    options: DecodeOptions
+    content: str | None = None
+    """Names the encoded bytes: of one name, pixels and found regions are shared."""
+    deadline: float | None = None
+    """A time of the event loop's clock."""
+    priority: int = 0
+    on_outcome: OnOutcome | None = None
+    on_input: Callable[[Outcome], None] | None = None
+    """Called with the outcomes of inputs."""
+
+
 class PicturePlan(Request[Analyzed]):
     """One request: from a picture's pixels to one outcome per task.
 
     `steps` are the tasks in order, then the inputs that are to be computed.  Each region is found
-    once, each input computed once, and one future serves all tasks.  `content` names the pixels:
-    regions of one name are found once for all requests.  `ended` is called for each step that has
-    come to its end, `on_input` with the outcomes of inputs.
+    once, each input computed once, and one future serves all tasks.  Regions of one content are
+    found once for all requests.  `ended` is called for each step that has come to its end.
     """
 
     def __init__(
@@ -51,14 +68,9 @@ class PicturePlan(Request[Analyzed]):
         mailbox: Mailbox,
         future: "asyncio.Future[Analyzed]",
         ended: Callable[[], None],
-        *,
-        deadline: float | None,
-        priority: int,
-        on_outcome: OnOutcome | None = None,
-        on_input: Callable[[Outcome], None] | None = None,
-        content: Hashable = None,
+        terms: Terms,
     ) -> None:
-        super().__init__(future, len(steps), deadline=deadline, priority=priority)
+        super().__init__(future, len(steps), deadline=terms.deadline, priority=terms.priority)
         self.image: DecodedImage | None = None
         self._asked = steps[:tasks]
         self._unanswered = tasks
@@ -67,9 +79,9 @@ class PicturePlan(Request[Analyzed]):
         self._region_cache = region_cache
         self._mailbox = mailbox
         self._ended = ended
-        self._on_outcome = on_outcome
-        self._on_input = on_input
-        self._content = content
+        self._on_outcome = terms.on_outcome
+        self._on_input = terms.on_input
+        self._content = None if terms.content is None else (terms.content, terms.options)
         self._placed: dict[Step, Placed] = {}
         self._decode_seconds = 0.0
         self._begun = 0.0
@@ -208,27 +220,21 @@ class PicturePlan(Request[Analyzed]):
             error = wrong_type(described(operation), answer, operation.result)
             self._settle(step, error, completed)
         else:
-            placed = self._placed[step]
-            region, note = placed.box, placed.note
-            if not operation.uses_picture:
-                region, note = _looked_at(step)
-            if region is not None or note is not None:
-                told = {"region": region, "note": joined(answer.note, note)}
-                answer = answer.model_copy(update=told)
-            self._settle(step, answer, completed)
+            self._settle(step, with_region(answer, step, self._placed[step]), completed)
 
     def _settle(
         self, step: Step, answer: Result | OpsinError, completed: Completed | None = None
     ) -> None:
         """A step has come to its end: tell the caller, and go on with what waited for it."""
-        error = answer if isinstance(answer, OpsinError) else None
-        result = None if isinstance(answer, OpsinError) else answer
-        status = TaskStatus.SUCCESS if error is None else TaskStatus.ERROR
-        if isinstance(error, NotShown):
-            status = TaskStatus.SKIPPED
-        provenance = self._provenance(step, completed)
-        step.outcome = Outcome(step.task, status, result, error, provenance)
-        self._placed.pop(step, None)
+        placed = self._placed.pop(step, None)
+        made = Made(
+            self._runners.of_task(step.task).plugin,
+            self._decode_seconds,
+            placed,
+            self._finder_models,
+            completed,
+        )
+        step.outcome = outcome_of(step, answer, made)
         self.missing -= 1
         self._ended()
         if step.number is not None:
@@ -238,7 +244,7 @@ class PicturePlan(Request[Analyzed]):
         elif self._on_input is not None:
             self._on_input(step.outcome)
         if step.askers:
-            self._go_on(step, error)
+            self._go_on(step, step.outcome.error)
         self._finish_if_done()
 
     def _go_on(self, step: Step, error: OpsinError | None) -> None:
@@ -262,41 +268,3 @@ class PicturePlan(Request[Analyzed]):
         assert self.image is not None  # nothing is settled before `begin`
         outcomes = tuple(step.outcome for step in self._asked if step.outcome is not None)
         self.future.set_result(Analyzed(self.image.info, outcomes))
-
-    def _provenance(self, step: Step, completed: Completed | None) -> Provenance:
-        operation, placed = step.task.operation, self._placed.get(step)
-        plugin = self._runners.of_task(step.task).plugin
-        origin = None if completed is None else completed.origin
-        models = () if origin is None else origin.models
-        if placed is None:
-            timings = Timings(decode=self._decode_seconds * 1000)
-        else:
-            timings = placed.timings(self._decode_seconds, completed)
-            for target in placed.searched:
-                models += self._finder_models.get(target, ())
-        reused = False
-        for needed in step.inputs:
-            if needed.outcome is not None:
-                made = needed.outcome.provenance
-                models += tuple(model for model in made.models if model not in models)
-                reused |= made.cached or made.inputs_reused
-        return Provenance(
-            plugin=plugin.name,
-            plugin_version=plugin.version,
-            operation=operation.name,
-            operation_version=operation.version,
-            device=None if origin is None else origin.device,
-            models=models,
-            timings=timings,
-            batch_size=0 if completed is None else completed.batch_size,
-            inputs_reused=reused,
-        )
-
-
-def _looked_at(step: Step) -> tuple[Box | None, str | None]:
-    """Region and note of the first input that has any."""
-    for needed in step.inputs:
-        result = needed.result
-        if result.region is not None or result.note is not None:
-            return result.region, result.note
-    return None, None

@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
+from opsin.core.bounded_cache import BoundedCache, CacheCounts
 from opsin.core.contract import Region
 from opsin.core.engine.batching import Answered, Completed, Failure, Owner
-from opsin.core.engine.bounded_cache import BoundedCache, CacheCounts
 from opsin.core.engine.failures import as_opsin_error
 from opsin.core.engine.provenance import ModelUsed
 from opsin.core.errors import OpsinError

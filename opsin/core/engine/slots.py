@@ -10,7 +10,9 @@ from opsin.core.engine.batch_size import LearnedSizes
 from opsin.core.engine.batching import Failure, Owner, RunnerQueue, Ticket, deliver
 from opsin.core.engine.failures import as_opsin_error
 from opsin.core.engine.figures import RunnerFigures
-from opsin.core.engine.lanes import Lane, Lanes
+from opsin.core.engine.lane import Lane
+from opsin.core.engine.lanes import Lanes
+from opsin.core.engine.load_failures import LoadFailures
 from opsin.core.engine.loading import LoadedRunner, RunnerSource, described
 from opsin.core.engine.mailbox import Mailbox
 from opsin.core.engine.memory import NoFreeRoom
@@ -18,8 +20,6 @@ from opsin.core.errors import OpsinError
 from opsin.core.plugin_host import PluginInfo
 
 logger = logging.getLogger("opsin.engine")
-
-LONGEST_PAUSE = 60.0  # seconds between attempts to load what keeps failing
 
 
 class RunnerSlot:
@@ -52,7 +52,6 @@ class RunnerSlot:
         self._loader = loader
         self._lanes = lanes
         self._mailbox = mailbox
-        self._pause = pause
         self._thread: threading.Thread | None = None
         self._load_begun = 0.0
         self._lane: Lane | None = None
@@ -61,9 +60,7 @@ class RunnerSlot:
         self._wanted = False
         self._retired = False
         self._ended: list[Callable[[], None]] = []
-        self._failure: OpsinError | None = None
-        self._failures = 0
-        self._retry_at = 0.0
+        self._failures = LoadFailures(pause)
         self._closed = False
 
     @property
@@ -115,7 +112,7 @@ class RunnerSlot:
 
     def failure(self) -> OpsinError | None:
         """Why the last load failed, for a short while; then the next request tries again."""
-        return self._failure if time.monotonic() < self._retry_at else None
+        return self._failures.current
 
     def warm(self) -> None:
         """Begin to load, unless it is loaded, loading or known to fail: items will come."""
@@ -230,22 +227,16 @@ class RunnerSlot:
             if isinstance(answer, LoadedRunner):
                 answer.close()
             if wanted:
-                self._remember(failure)
+                self._failures.add(failure)
                 _fail(waiting, failure)
             else:
                 logger.warning("%s", failure.message)
         else:
-            self._failure, self._failures = None, 0
+            self._failures.clear()
             self._put(self._lane, self.queue, waiting)
         ended, self._ended = self._ended, []
         for then in ended:
             then()
-
-    def _remember(self, failure: OpsinError) -> None:
-        """For a moment only: weights may arrive, memory may become free."""
-        self._failure = failure
-        self._retry_at = time.monotonic() + min(self._pause * 2**self._failures, LONGEST_PAUSE)
-        self._failures += 1
 
     def _put(self, lane: Lane, queue: RunnerQueue, tickets: list[Ticket]) -> None:
         try:

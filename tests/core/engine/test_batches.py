@@ -299,7 +299,8 @@ async def test_the_event_loop_goes_on_whatever_the_threads_do(
 
 async def test_a_higher_priority_goes_first(workbench: MakeWorkbench) -> None:
     operation = FakeOperation(script=Script(max_batch=1))
-    bench, script = workbench(operation), operation.script
+    # Threads for all four, or some would not be prepared when the next is chosen.
+    bench, script = workbench(operation, cpu_threads=4), operation.script
     requests = [await bench.occupy(script, bench.task(mark=0))]
     for mark, priority in ((1, 0), (2, 9), (3, -9), (4, 9)):
         requests.append(bench.begin(bench.task(mark=mark), priority=priority))

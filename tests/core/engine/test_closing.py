@@ -7,7 +7,7 @@ import pytest
 
 from opsin.core.contract import Target
 from opsin.core.engine.batching import FairShare
-from opsin.core.engine.lanes import Lane
+from opsin.core.engine.lane import Lane
 from opsin.core.engine.plan import PicturePlan
 from opsin.core.errors import Cancelled, OperationFailed
 from opsin.core.testing import FakeFinder, FakeOperation, Script
@@ -132,7 +132,7 @@ async def test_a_thread_that_is_ended_in_the_middle_of_a_batch(
     operation = FakeOperation()
     bench = workbench(operation)
     with monkeypatch.context() as patch:
-        patch.setattr("opsin.core.engine.lanes.run_batch", die)
+        patch.setattr("opsin.core.engine.lane.run_batch", die)
         (one, two) = (await bench.run(bench.task(), bench.task())).outcomes
     assert type(one.error) is type(two.error) is OperationFailed
     assert marks_of(await bench.run(bench.task(mark=3))) == [3]

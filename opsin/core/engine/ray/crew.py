@@ -1,6 +1,7 @@
 """The processes for one order of a runner, as this process knows them."""
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from opsin.core.engine.ray.link import Link, lost
@@ -21,20 +22,24 @@ class Crew:
         self.link = link
         self.order = order
         self.placement = placement
-        self.start_seconds = start_seconds
-        """How long the first process may take: a machine may have to be found, a model loaded."""
+        self._start_seconds = start_seconds
         self._what = what
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._joined: dict[int, Told] = {}
         self._failure: OpsinError | None = None
         self._lane: RemoteLane | None = None
-        self._is_closed = False
+        self._is_closed = self._is_loading = False
         self.number = link.open(order, placement, self)
+
+    @property
+    def patience(self) -> float:
+        """Seconds for the first process: to find a machine for it, and then to load the model."""
+        return self._start_seconds + (self.order.load_seconds if self._is_loading else 0.0)
 
     def first(self, closing: threading.Event) -> Told:
         """On a loading thread: what the first process tells; raises OpsinError."""
-        left = self.start_seconds
+        asked = time.monotonic()
         while not closing.is_set():
             with self._changed:
                 if self._joined:
@@ -42,10 +47,9 @@ class Crew:
                 if self._failure is not None:
                     raise self._failure
                 self._changed.wait(0.25)
-            left -= 0.25
             if self.link.is_lost_for_long:
                 raise lost(self._what)
-            if left <= 0:
+            if time.monotonic() - asked > self.patience:
                 raise ClusterLost(f"the cluster has no room for {self._what} now", retry_after=10.0)
         raise lost(self._what)
 
@@ -61,8 +65,12 @@ class Crew:
             self._is_closed = True
             self.link.close_crew(self.number)
 
+    def began(self) -> None:
+        self._is_loading = True
+
     def joined(self, number: int, told: Told) -> None:
         with self._changed:
+            self._is_loading = False
             self._joined[number] = told
             self._changed.notify_all()
             lane = self._lane
@@ -71,6 +79,7 @@ class Crew:
 
     def left(self, number: int, error: OpsinError | None, *, is_lost: bool) -> None:
         with self._changed:
+            self._is_loading = False
             self._joined.pop(number, None)
             self._failure = error
             self._changed.notify_all()
@@ -92,6 +101,7 @@ class Crew:
 
     def disconnected(self) -> None:
         with self._lock:
+            self._is_loading = False
             self._joined.clear()
             lane = self._lane
         if lane is not None:

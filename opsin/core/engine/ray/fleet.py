@@ -12,7 +12,7 @@ from opsin import __version__
 from opsin.core.engine.ray.order import Fault, Order, Told
 from opsin.core.engine.ray.placement import Placement
 from opsin.core.engine.ray.runner_actor import RunnerActor
-from opsin.core.engine.ray.wire import Joined, Left
+from opsin.core.engine.ray.wire import Began, Joined, Left
 from opsin.core.errors import OperationFailed
 
 logger = logging.getLogger("opsin.engine")
@@ -36,6 +36,7 @@ class Replica:
     is_there: bool = False
     """Ray has found a place for it."""
     is_ready: bool = False
+    loads_since: float = 0.0
     deaths: int = 0
     retry_at: float | None = None
 
@@ -158,8 +159,11 @@ class Fleet:
         self._soon(partial(then, replica, future))
 
     def _started(self, replica: Replica, future: Any) -> None:
-        if future.exception() is None:
-            replica.is_there = True
+        if future.exception() is not None or self.replicas.get(replica.number) is not replica:
+            return
+        if not replica.is_there:
+            replica.is_there, replica.loads_since = True, time.monotonic()
+            self._tell(Began(self.crew))
 
     def _loaded(self, replica: Replica, future: Any) -> None:
         if self.replicas.get(replica.number) is not replica:
@@ -182,11 +186,15 @@ class Fleet:
             self._forget(replica, Fault.of(error, f"loading {self._order.name!r}"))
             return
         if replica.is_there:
+            if time.monotonic() - replica.loads_since > self._order.load_seconds:
+                self._ray.kill(replica.handle, no_restart=True)  # nobody may be told there
+                self._forget(replica, Fault.of(self._order.overdue(), self._order.what))
+                return
             replica.deaths += 1
             replica.is_there = False
             replica.asked = time.monotonic()
         if isinstance(error, exceptions.ActorUnschedulableError) or replica.deaths >= _LOADS:
-            what = f"{self._order.kind} {self._order.name!r}"
+            what = self._order.what
             logger.error("%s: %s", what, error)
             failure = OperationFailed(
                 f"the process that loads {what} in the cluster ends each time"

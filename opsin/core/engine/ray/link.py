@@ -1,14 +1,13 @@
 """This process's end of the messenger: starts it, speaks with it, starts another when it ends."""
 
 import logging
-import socket
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from opsin.core.engine.ray.messenger_process import MessengerProcess
 from opsin.core.engine.ray.order import Order, Told
 from opsin.core.engine.ray.placement import Placement
 from opsin.core.engine.ray.shelf import Shelf
@@ -16,6 +15,7 @@ from opsin.core.engine.ray.wire import (
     Answered,
     Ask,
     Beat,
+    Began,
     Close,
     Connect,
     Connected,
@@ -35,13 +35,15 @@ logger = logging.getLogger("opsin.engine")
 
 _CONNECTING = 90.0  # seconds that the messenger may take for its first word
 _PATIENCE = 15.0  # seconds that items wait for a cluster that is out of reach
-_LEAVING = 8.0  # seconds for a messenger to end, with the cluster if that is its own
 _SILENCE = 20.0  # seconds without a beat, or without a word of the cluster
 _PAUSES = (0.0, 1.0, 2.0, 5.0, 10.0)  # seconds before the next messenger
 
 
 class Shipper(Protocol):
     """Who hears of a crew and of its shipments; called on the link's threads."""
+
+    def began(self) -> None:
+        """A process has found its place, and loads its runner."""
 
     def joined(self, number: int, told: Told) -> None: ...
     def left(self, number: int, error: OpsinError | None, *, is_lost: bool) -> None: ...
@@ -61,7 +63,7 @@ class Link:
         self._sending = threading.Lock()
         self._shelf = Shelf()
         self._wire: Wire | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._messenger: MessengerProcess | None = None
         self._crews: dict[int, tuple[Open, Shipper]] = {}
         self._shipments: dict[int, Shipper] = {}
         self._next = 0
@@ -185,18 +187,8 @@ class Link:
             self._closing.wait(_PAUSES[min(failures, len(_PAUSES) - 1)])
 
     def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "opsin.core.engine.ray.messenger", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,  # what Ray has to say of itself is no output of ours
-                start_new_session=True,  # Ctrl-C is for the parent, which ends it in its time
-            )
-        finally:
-            theirs.close()
-        self._wire = wire = Wire(ours)
+        self._messenger = MessengerProcess()
+        self._wire = wire = self._messenger.wire
         wire.send(self._connect)
         self._beat = time.monotonic()
 
@@ -237,12 +229,14 @@ class Link:
             self._say(word)
 
     def _hear(self, word: Any) -> None:
-        if isinstance(word, Joined | Left):
+        if isinstance(word, Began | Joined | Left):
             with self._lock:
                 _, shipper = self._crews.get(word.crew, (None, None))
             if shipper is None:
                 return
-            if isinstance(word, Joined):
+            if isinstance(word, Began):
+                shipper.began()
+            elif isinstance(word, Joined):
                 shipper.joined(word.number, word.told)
             else:
                 error = None if word.fault is None else word.fault.error()
@@ -261,18 +255,9 @@ class Link:
 
     def _end(self) -> None:
         """Give up the messenger, whatever it is doing."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if self._closing.is_set() and self._wire is not None:
-            self._wire.close()  # it ends by itself then, and takes leave of the cluster
-        else:
-            process.kill()
-        try:
-            process.wait(_LEAVING)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        messenger, self._messenger = self._messenger, None
+        if messenger is not None:
+            messenger.end(at_once=not self._closing.is_set())
 
     def _lose(self) -> None:
         """Tell everybody that what they sent is lost."""

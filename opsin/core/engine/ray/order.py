@@ -10,7 +10,7 @@ from opsin import __version__
 from opsin.core.contract import Loadable, RegionFinder, TextEmbedder
 from opsin.core.engine.failures import safe_text
 from opsin.core.engine.provenance import ModelUsed
-from opsin.core.errors import OperationFailed, OpsinError
+from opsin.core.errors import OperationFailed, OpsinError, PluginError
 
 if TYPE_CHECKING:
     from opsin.core.models.store import ModelStore
@@ -28,6 +28,7 @@ class Order:
     kind: str
     """`operation`, `finder` or `embedder`."""
     name: str
+    plugin: str
     version: str
     plugin_version: str | None
     models: tuple[ModelUsed, ...]
@@ -35,9 +36,23 @@ class Order:
     device: str
     cores: int
     idle_seconds: float
+    load_seconds: float
     batch_seconds: float
     plugins: str
     """Tells plugins and options apart that `open_plugins` would open differently."""
+
+    @property
+    def what(self) -> str:
+        """How messages name it."""
+        return f"{self.kind} {self.name!r}"
+
+    def overdue(self) -> PluginError:
+        """The error for a load that comes to no end."""
+        return PluginError(
+            self.plugin,
+            f"{self.what} was not loaded after {self.load_seconds:g} seconds, and its process was "
+            "ended; Ray's log of it says where it stood, OPSIN_RAY_LOAD_SECONDS gives it more time",
+        )
 
     def digest(self) -> str:
         """Tells processes apart that would answer otherwise, or do not speak the same language."""

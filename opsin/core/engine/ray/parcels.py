@@ -1,15 +1,16 @@
 """What travels: the items of a batch without their pixels, and the answers with what made them."""
 
 import pickle
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from opsin.core.contract import Item
-from opsin.core.engine.batching import Failure
+from opsin.core.contract.operations import _ignore
+from opsin.core.engine.batching import Failure, Ticket
 from opsin.core.engine.failures import as_opsin_error
 from opsin.core.engine.ray.order import Fault
+from opsin.core.engine.ray.spans import Notes, traced_among
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class Parcel:
     items: list[SentItem | SentText]
     alone: bool
     """Nothing else may run beside it: one of its items may end the process."""
+    traced: tuple[int, ...] = ()
+    """The places of the items of which is to be told what was done for them."""
 
 
 @dataclass(slots=True)
@@ -65,37 +68,40 @@ class Ran:
     """Seconds from the begin of the batch until the answers were sent."""
     seconds: float = 0.0
     ran: bool = True
+    notes: Notes | None = None
+    """What was done for the items that are traced; None where none is."""
 
 
-def item_of(ticket: Any, pictures: dict[int, tuple[int, Any]], ignored: Any) -> Any:
-    """The item of a ticket, ready to be pickled; its picture is put among `pictures`, by id."""
-    item, priority = ticket.item, ticket.owner.priority
-    if isinstance(item, str):
-        return SentText(item, priority)
-    place, _ = pictures.setdefault(id(item.picture), (len(pictures), item.picture))
-    return SentItem(
-        place,
-        item.params,
-        item.target,
-        item.region,
-        item.inputs,
-        item.reference,
-        priority,
-        item.progress is not ignored,
-    )
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A parcel that is ready to be sent."""
+
+    parcel: bytes
+    pictures: list[Any]
+    followed: bool
+    """Somebody wants to hear how far an item has come."""
 
 
-def packed(name: str, items: Sequence[Any], *, alone: bool) -> bytes:
-    return pickle.dumps(Parcel(name, list(items), alone), protocol=5)
+class NotPackable(Exception):
+    """Some items cannot travel: their params may hold whatever their plugin likes."""
+
+    def __init__(self, failures: Mapping[int, Failure]) -> None:
+        super().__init__()
+        self.failures = failures
+        """Why, by the place of the item."""
 
 
-def not_packable(item: Any, what: str) -> Failure | None:
-    """Why an item cannot travel: its params may hold whatever its plugin likes."""
+def packed(name: str, tickets: Sequence[Ticket], what: str, *, alone: bool) -> Packed:
+    """The tickets' items under a name; raises NotPackable."""
+    pictures: dict[int, tuple[int, Any]] = {}
+    items = [_item_of(ticket, pictures) for ticket in tickets]
+    followed = any(isinstance(item, SentItem) and item.followed for item in items)
+    parcel = Parcel(name, items, alone, traced_among(tickets))
     try:
-        pickle.dumps(item, protocol=5)
-    except Exception as error:
-        return Failure(as_opsin_error(error, f"sending an item to {what}"))
-    return None
+        told = pickle.dumps(parcel, protocol=5)
+    except Exception:
+        raise NotPackable(_failures(items, what)) from None
+    return Packed(told, [picture for _, picture in pictures.values()], followed)
 
 
 def packed_answers(runs: Sequence[Ran], what: str) -> bytes:
@@ -114,14 +120,37 @@ def unpacked_answers(reply: bytes) -> list[Ran]:
     return runs
 
 
-def started(run: Ran) -> float:
-    """When the batch began, in this process's monotonic seconds, the way back left out."""
-    return time.monotonic() - run.age
-
-
 def _packable(answer: Any, what: str) -> Any:
     try:
         pickle.dumps(answer, protocol=5)
     except Exception as error:
         return Fault.of(as_opsin_error(error, f"sending an answer of {what}"), what)
     return answer
+
+
+def _item_of(ticket: Ticket, pictures: dict[int, tuple[int, Any]]) -> SentItem | SentText:
+    """The item of a ticket, ready to be pickled; its picture is put among `pictures`, by id."""
+    item, priority = ticket.item, ticket.owner.priority
+    if isinstance(item, str):
+        return SentText(item, priority)
+    place, _ = pictures.setdefault(id(item.picture), (len(pictures), item.picture))
+    return SentItem(
+        place,
+        item.params,
+        item.target,
+        item.region,
+        item.inputs,
+        item.reference,
+        priority,
+        item.progress is not _ignore,
+    )
+
+
+def _failures(items: Sequence[SentItem | SentText], what: str) -> dict[int, Failure]:
+    failures = {}
+    for place, item in enumerate(items):
+        try:
+            pickle.dumps(item, protocol=5)
+        except Exception as error:
+            failures[place] = Failure(as_opsin_error(error, f"sending an item to {what}"))
+    return failures

@@ -4,29 +4,20 @@ import asyncio
 import faulthandler
 import importlib
 import logging
-import os
 import pickle
-import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 from opsin import __version__
-from opsin.core.contract import Loadable, Target
-from opsin.core.engine.batch_size import BatchSizes
-from opsin.core.engine.batching import Completed, Failure, RunnerQueue, Ticket, deliver
-from opsin.core.engine.lanes import Lane, Lanes
-from opsin.core.engine.loading import LoadedRunner, Loader, described
-from opsin.core.engine.mailbox import Mailbox
-from opsin.core.engine.memory import DeviceMemory
-from opsin.core.engine.memory_limit import MemoryLimit
-from opsin.core.engine.pool import CpuPool
-from opsin.core.engine.ray.order import Fault, Order, Told
-from opsin.core.engine.ray.parcels import Parcel, Ran, SentText, packed_answers
-from opsin.core.errors import OperationUnavailable, OpsinError
-from opsin.core.plugin_host import PluginHost, PluginInfo
+from opsin.core.engine.batching import Completed, deliver
+from opsin.core.engine.ray.errands import Errands, picture_of
+from opsin.core.engine.ray.order import Fault, Order
+from opsin.core.engine.ray.ordered_load import OrderedLoad
+from opsin.core.engine.ray.parcels import Parcel, packed_answers
+from opsin.core.engine.ray.spans import Notebook
+from opsin.core.errors import OperationUnavailable
 
 logger = logging.getLogger("opsin.engine")
 
@@ -45,18 +36,17 @@ class RunnerActor:
     def __init__(self, version: str, order: bytes, idle_seconds: float) -> None:
         self._idle_seconds = idle_seconds
         self._idle_since = time.monotonic()
-        self._parcels: dict[str, _Errands] = {}
+        self._parcels: dict[str, Errands] = {}
         self._alone: str | None = None
-        self._queue: RunnerQueue | None = None
-        self._lane: Lane | None = None
         self._loading: asyncio.Task[bytes] | None = None
-        self._mailbox = Mailbox()
+        self._notebook = Notebook()
         self._quiet = asyncio.Condition()
         self._problem = ""
         if version != __version__:
             self._problem = f"a machine of the cluster has Opsin {__version__}, this is {version}"
             return
         self._order: Order = pickle.loads(order)
+        self._load_of_order = OrderedLoad(self._order, self._completed)
         threading.Thread(target=self._watch, name="opsin-idle", daemon=True).start()
 
     async def started(self) -> bool:
@@ -79,8 +69,8 @@ class RunnerActor:
         told = pickle.loads(await self.load())
         if isinstance(told, Fault):
             return pickle.dumps(told)
-        self._idle_since = time.monotonic()
-        pictures = [_picture(kind, which, small, large) for kind, which in layout]
+        self._idle_since = received = time.monotonic()
+        pictures = [picture_of(kind, which, small, large) for kind, which in layout]
         sent: Parcel = pickle.loads(parcel)
         if self._alone is not None:
             return REFUSED
@@ -90,7 +80,7 @@ class RunnerActor:
             if sent.alone:
                 async with self._quiet:
                     await self._quiet.wait_for(lambda: not self._parcels)
-            return await self._run(sent, pictures)
+            return await self._run(Errands(sent, pictures, self._notebook), sent.name, received)
         finally:
             if sent.alone:
                 self._alone = None
@@ -117,10 +107,9 @@ class RunnerActor:
         return self._loading is not None and not self._loading.done()
 
     async def _load(self) -> bytes:
-        what = f"{self._order.kind} {self._order.name!r}"
+        what = self._order.what
         try:
-            self._mailbox.attach(asyncio.get_running_loop())
-            told = await asyncio.to_thread(self._loaded)
+            told = await self._load_of_order.told()
         except BaseException as error:
             logger.exception("%s could not be loaded", what)
             fault = pickle.dumps(Fault.of(error, f"loading {what}"))
@@ -129,45 +118,22 @@ class RunnerActor:
         self._idle_since = time.monotonic()
         return pickle.dumps(told)
 
-    def _loaded(self) -> Told:
-        order = self._order
-        host, models = order.open_plugins()
-        loadable, plugin = _find(host, order)
-        if (loadable.version, plugin.version) != (order.version, order.plugin_version):
-            raise OperationUnavailable(
-                f"a machine of the cluster has another version of {described(loadable)}"
-            )
-        memory = DeviceMemory(self._mailbox, MemoryLimit.parse(None))
-        loader = Loader(host, models, order.device, memory, order.cores)
-        loaded = loader.load(loadable, plugin, _Resident())
-        if loaded.models != order.models:
-            raise OperationUnavailable(
-                f"a machine of the cluster has other weights for {described(loadable)}: "
-                "OPSIN_RAY_DATA_DIR must hold the same files there"
-            )
-        loaded.publish()
-        pool = CpuPool(order.cores)
-        pool.start()
-        lanes = Lanes(pool, partial(self._mailbox.post, self._completed))
-        sizes = BatchSizes(loaded.runner.max_batch)
-        self._lane, self._queue = lanes.place(loaded, sizes)
-        return _told(loaded)
-
-    async def _run(self, sent: Parcel, pictures: list[Any]) -> bytes:
-        assert self._lane is not None and self._queue is not None  # `load` has seen to it
-        errands = _Errands(sent, pictures)
-        self._parcels[sent.name] = errands
+    async def _run(self, errands: Errands, name: str, received: float) -> bytes:
+        loaded = self._load_of_order  # `run` has seen to it
+        what = loaded.queue.loaded.what
+        self._parcels[name] = errands
         self._rewind()
         try:
-            self._lane.put(self._queue, errands.tickets)
+            errands.begin(what, received)
+            loaded.lane.put(loaded.queue, errands.tickets)
             await errands.done
         finally:
-            del self._parcels[sent.name]
+            del self._parcels[name]
             self._idle_since = time.monotonic()
             self._rewind()
             async with self._quiet:
                 self._quiet.notify_all()
-        return packed_answers(errands.runs(), self._queue.loaded.what)
+        return packed_answers(errands.end(), what)
 
     def _completed(self, completed: Completed) -> None:
         self._rewind()
@@ -195,114 +161,3 @@ class RunnerActor:
         """End for good: killed so, Ray does not start it again."""
         ray = importlib.import_module("ray")
         ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
-
-
-class _Resident:
-    """The only tenant of its process: never in anybody's way."""
-
-    pinned = True
-    is_wanted = True
-    idle_seconds = None
-
-    def evict(self) -> bool:
-        return False
-
-    def retire(self) -> None: ...
-
-    def resume(self) -> None: ...
-
-
-class _Errand:
-    """Whose item a ticket is."""
-
-    closed = False
-    deadline = float("inf")
-
-    def __init__(self, priority: int, fail: Callable[[OpsinError], None]) -> None:
-        self.priority = priority
-        self.fail = fail
-
-
-class _Errands:
-    """A parcel in hand: its tickets, and what has become of them."""
-
-    def __init__(self, sent: Parcel, pictures: list[Any]) -> None:
-        self.texts: dict[int, str] = {}
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._answers: dict[int, tuple[Any, Completed | None]] = {}
-        self._expected = len(sent.items)
-        now = time.monotonic()
-        self.tickets = []
-        for place, one in enumerate(sent.items):
-            item: Any
-            if isinstance(one, SentText):
-                item = one.text
-            else:
-                item = one.item(pictures, partial(self.texts.__setitem__, place))
-            owner = _Errand(one.priority, partial(self._failed, place))
-            self.tickets.append(Ticket(item, owner, now, partial(self._answered, place)))
-
-    def runs(self) -> list[Ran]:
-        """The answers, by the batch that they were made in."""
-        now = time.monotonic()
-        runs: dict[int, Ran] = {}
-        for place, (answer, completed) in self._answers.items():
-            run = runs.setdefault(id(completed), Ran())
-            run.places.append(place)
-            if isinstance(answer, Failure):
-                answer = Fault.of(answer.error, "the operation")
-            run.answers.append(answer)
-            if completed is None:
-                run.ran = False
-            else:
-                run.age, run.seconds = now - completed.started, completed.seconds
-                run.ran = completed.ran
-                run.shared_with = len(completed.tickets)
-        for run in runs.values():
-            run.shared_with = max(run.shared_with - len(run.places), 0)
-        return list(runs.values())
-
-    def _answered(self, place: int, answer: Any, completed: Completed | None) -> None:
-        self._answers[place] = answer, completed
-        if len(self._answers) == self._expected and not self.done.done():
-            self.done.set_result(None)
-
-    def _failed(self, place: int, error: OpsinError) -> None:
-        self._answered(place, Failure(error), None)
-
-
-def _picture(kind: str, which: Any, small: list[Any], large: Sequence[Any]) -> Any:
-    if kind == "blank":
-        from opsin.core.engine.placed import blank
-
-        return blank(*which)
-    return small[which] if kind == "small" else large[which]
-
-
-def _find(host: PluginHost, order: Order) -> tuple[Loadable, PluginInfo]:
-    if order.kind == "operation":
-        if order.name in host.operations:
-            operation = host.operations[order.name]
-            return operation.operation, operation.plugin
-    elif order.kind == "finder":
-        for target in Target:
-            finder = host.finders.get(target)
-            if finder is not None and finder.finder.name == order.name:
-                return finder.finder, finder.plugin
-    else:
-        for embedder in host.text_embedders.values():
-            if embedder.embedder.name == order.name:
-                return embedder.embedder, embedder.plugin
-    raise OperationUnavailable(
-        f"a machine of the cluster has no plugin that provides {order.name!r}"
-    )
-
-
-def _told(loaded: LoadedRunner) -> Told:
-    return Told(
-        loaded.device,
-        loaded.models,
-        loaded.runner.max_batch,
-        loaded.usage.total,
-        f"{socket.gethostname()}:{os.getpid()}",
-    )

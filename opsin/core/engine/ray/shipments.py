@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from opsin.core.engine.batching import Ticket
+from opsin.core.engine.batching import Completed, Failure, RunnerQueue, Ticket
 from opsin.core.engine.ray.crew import Crew
-from opsin.core.engine.ray.order import Told
+from opsin.core.engine.ray.order import Fault, Told
+from opsin.core.engine.ray.parcels import Ran
 
 AT_ONCE = 2
 """Shipments at one process: one runs, one travels."""
@@ -24,10 +25,42 @@ class Shipment:
     """The number of the process that ended under it last."""
     followed: bool = False
     again_at: float = 0.0
+    sent_at: float = 0.0
+    """Both in monotonic seconds."""
 
     @property
     def is_suspect(self) -> bool:
         return self.deaths > 0
+
+    def after_death(self, number: int) -> "list[Shipment]":
+        """What to send now that the process of that number has ended under it; [] if nothing is.
+
+        As it is at first, then in halves, until an item that ends processes is alone.
+        """
+        if self.deaths == 0:
+            self.deaths, self.after = 1, number
+            return [self]
+        if len(self.tickets) == 1:
+            return []
+        half = len(self.tickets) // 2
+        return [Shipment(part, 1, number) for part in (self.tickets[:half], self.tickets[half:])]
+
+    def completed(self, run: Ran, queue: RunnerQueue, told: Told, now: float) -> Completed:
+        """Those of its items that were run together, whose answers came at `now`."""
+        answers = [
+            Failure(answer.error()) if isinstance(answer, Fault) else answer
+            for answer in run.answers
+        ]
+        return Completed(
+            queue,
+            [self.tickets[place] for place in run.places],
+            answers,
+            now - run.age,  # the way back is left out
+            run.seconds,
+            run.ran,
+            run.shared_with,
+            told,
+        )
 
 
 @dataclass(slots=True, eq=False)

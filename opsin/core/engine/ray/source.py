@@ -10,7 +10,7 @@ from typing import Any
 
 from opsin.core.contract import Loadable, Runner
 from opsin.core.engine.holdings import Tenant, Usage
-from opsin.core.engine.lanes import Lane, Post
+from opsin.core.engine.lane import Lane, Post
 from opsin.core.engine.loading import LoadedRunner, Loader, described
 from opsin.core.engine.pool import CpuPool
 from opsin.core.engine.provenance import ModelUsed
@@ -41,6 +41,7 @@ class RayOptions:
     placements: Placements = field(default_factory=Placements)
     namespace: str = "opsin"
     idle_seconds: float = 900.0
+    load_seconds: float = 300.0
     batch_seconds: float = 120.0
     start_seconds: float = 300.0
 
@@ -120,12 +121,14 @@ class RaySource:
             open_plugins=options.open_plugins,
             kind=kind_of(loadable),
             name=loadable.name,
+            plugin=plugin.name,
             version=loadable.version,
             plugin_version=plugin.version,
             models=models,
             device="auto" if placement.gpus else "cpu",
             cores=max(1, int(placement.cpus)),
             idle_seconds=options.idle_seconds,
+            load_seconds=options.load_seconds,
             batch_seconds=options.batch_seconds,
             plugins=options.plugins,
         )

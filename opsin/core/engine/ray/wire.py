@@ -90,6 +90,13 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True)
+class Began:
+    """A process has found its place, and loads its runner."""
+
+    crew: int
+
+
+@dataclass(frozen=True, slots=True)
 class Joined:
     """A process is ready for batches."""
 

@@ -77,9 +77,11 @@ def bench_over(
     placements = options.pop("placements", None) or everywhere()
     address = options.pop("address", cluster.address)
     opened = opener(options.pop("elsewhere", folder))
+    pause = options.pop("load_pause", 1.0)
     chosen = {"namespace": namespace, "idle_seconds": 60.0, **options}
     ray = RayOptions(address, opened, f"fakes in {folder}", placements=placements, **chosen)
-    engine = Engine(host, models, device="cpu", elsewhere=partial(RaySource, options=ray))
+    there = partial(RaySource, options=ray)
+    engine = Engine(host, models, device="cpu", load_pause=pause, elsewhere=there)
     return Bench(engine, host)
 
 

@@ -85,6 +85,11 @@ class LocalCluster:
         """Add a node."""
         return self._start(f"--address={self.address}", cpus=cpus)
 
+    def log_of(self, pid: int) -> str:
+        """What a process of the cluster has written to its standard error."""
+        logs = self._folder / "session_latest" / "logs"
+        return "".join(path.read_text() for path in logs.glob(f"worker-*-{pid}.err"))
+
     def close(self) -> None:
         for node in reversed(self.nodes):
             node.end()

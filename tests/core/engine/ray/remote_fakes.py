@@ -1,5 +1,6 @@
 """Operations that tell what became of their items, wherever they run; importable in any process."""
 
+import ctypes
 import os
 import signal
 import time
@@ -67,14 +68,21 @@ class Tell(Operation[TellParams, Told]):
     """Answers with what it saw; `does` has it do something else first."""
 
     name = "tell"
+    held: Path | None
     version = "1"
     description = "Tells what it saw."
     params = TellParams
     result = Told
     deterministic = False
 
-    def __init__(self, name: str = "tell", weights: Path | None = None, **declared: Any) -> None:
-        vars(self).update(declared, name=name)
+    def __init__(
+        self,
+        name: str = "tell",
+        weights: Path | None = None,
+        held: Path | None = None,
+        **declared: Any,
+    ) -> None:
+        vars(self).update(declared, name=name, held=held)
         if weights is not None:
             folder = Folder(weights, ("model.safetensors",))
             self.models = (ModelRequirement("network", name, folder, "MIT"),)
@@ -87,8 +95,19 @@ class Tell(Operation[TellParams, Told]):
             raise OperationUnavailable("unloadable cannot be loaded on this machine")
         if self.name == "ends_loading":
             os._exit(3)
+        self._hold()
         weights = context.models["network"].fingerprint if context.models else ""
         return TellRunner(weights)
+
+    def _hold(self) -> None:
+        """Load for ever while a file `held` is there; what is in it says how."""
+        if self.held is None or not self.held.exists():
+            return
+        with self.held.with_name("loading").open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        if self.held.read_text() == "in C":  # which never gives the interpreter back
+            ctypes.PyDLL(None).sleep(3600)
+        time.sleep(3600)
 
 
 class TellRunner(Runner[TellParams, Any]):
@@ -199,6 +218,7 @@ def parts(folder: Path | None = None) -> list[Loadable]:
         Tell("told_first"),
         Tell("unloadable"),
         Tell("ends_loading"),
+        Tell("held", held=None if folder is None else folder / "held"),
         Left(),
         Lengths(),
     ]

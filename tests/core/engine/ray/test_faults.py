@@ -137,4 +137,4 @@ async def test_a_cluster_that_is_lost_and_comes_back(over_ray: MakeBench) -> Non
 
 def messenger_of(bench: Bench) -> int:
     link = bench.engine._source._link  # type: ignore[attr-defined]  # the one way to find it
-    return int(link._process.pid)
+    return int(link._messenger.pid)

@@ -59,7 +59,8 @@ async def test_what_was_about_to_be_sent_when_the_messenger_ended_is_sent_once(
     told = await answers
     assert [one.mark for one in told] == list(range(6))
     assert (statistics(bench).running, statistics(bench).items) == (0, 7)
-    assert not lane._sent and not any(one.shipments for one in lane._replicas.values())
+    assert not lane._dispatch.sent
+    assert not any(one.shipments for one in lane._dispatch.replicas.values())
 
 
 async def test_after_a_long_pause_the_next_item_waits_for_its_process(over_ray: MakeBench) -> None:
@@ -67,8 +68,8 @@ async def test_after_a_long_pause_the_next_item_waits_for_its_process(over_ray: 
     await process_of(bench)
     await until(lambda: statistics(bench).replicas == 0)
     lane: Any = _lane(bench)
-    lane._alone_since = then = -1e9  # as if it had been gone for years
-    await until(lambda: lane._alone_since > then)
+    lane._growth.alone_since = then = -1e9  # as if it had been gone for years
+    await until(lambda: lane._growth.alone_since > then)
     (told,) = await bench.told(bench.task(1))
     assert isinstance(told, Told), told
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsin.core.engine.bounded_cache import BoundedCache
+from opsin.core.bounded_cache import BoundedCache
 
 
 def test_what_was_used_least_recently_goes_first() -> None:
