@@ -32,6 +32,10 @@ def audit(
     actor: Annotated[
         str | None, typer.Option("--actor", metavar="ID_OR_NAME", help="Who did it.")
     ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", metavar="ID", help="The key, private token or session shown."),
+    ] = None,
     action: Annotated[
         list[str] | None,
         typer.Option("--action", metavar="ACTION", help="Such as dataset.delete; several times."),
@@ -63,7 +67,13 @@ def audit(
     from opsin.core.audit_log import AuditFilter
 
     wanted = AuditFilter(
-        actor, tuple(action) if action else None, subject, dataset, _moment(since), _moment(until)
+        actor,
+        tuple(action) if action else None,
+        subject,
+        dataset,
+        _moment(since),
+        _moment(until),
+        key,
     )
     settings = read_settings(data_dir=data_dir)
     make_data_dir(settings)
@@ -158,9 +168,10 @@ def _print(entry: "AuditEntry", *, as_json: bool) -> None:
         return
     subject = "" if entry.subject_id is None else f" {entry.subject_kind} {entry.subject_id}"
     details = orjson.dumps(entry.details).decode() if entry.details else ""
+    key = "" if entry.key_id in (None, entry.actor_id) else f" (key {entry.key_id})"
     print_line(
         f"{entry.created_at.isoformat(timespec='seconds')} {entry.actor_kind} "
-        f"{_shown(entry.actor_name)}: {entry.action}{subject} {details}".rstrip()
+        f"{_shown(entry.actor_name)}{key}: {entry.action}{subject} {details}".rstrip()
     )
 
 

@@ -42,6 +42,13 @@ def backup(
             help="A backup on the same disk; files that it has are linked, not copied again.",
         ),
     ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify",
+            help="Read the files of EARLIER, and link only those that are still as they were.",
+        ),
+    ] = False,
     models: Annotated[
         bool, typer.Option("--models", help="Copy the models, too, instead of listing them.")
     ] = False,
@@ -62,6 +69,7 @@ def backup(
     options = BackupOptions(
         copy_blobs=not list_files,
         since=None if since is None else require_backup(since),
+        verify=verify,
         models=models,
         secret=not no_secret,
     )

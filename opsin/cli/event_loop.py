@@ -23,6 +23,11 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
+def slow_collector() -> None:
+    """Let Python's garbage collector look seldom: what a command imports stays to its end."""
+    gc.set_threshold(_YOUNG_OBJECTS, 20, 20)
+
+
 def spare_collector() -> None:
     """Tune Python's garbage collector for a process that serves for long.
 
@@ -31,7 +36,7 @@ def spare_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS, 20, 20)
+    slow_collector()
 
 
 def keep_freed_memory() -> None:

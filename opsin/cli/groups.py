@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import TypeVar
 
-    from opsin.core.accounts import Account, Accounts
+    from opsin.core.accounts import Account
+    from opsin.core.memberships import Memberships
     from opsin.settings import Settings
 
     T = TypeVar("T")
@@ -43,7 +44,7 @@ def add(
     settings = read_settings(data_dir=data_dir)
     make_data_dir(settings)
     account = event_loop.run(
-        _with(settings, lambda accounts: accounts.add_member(group, email, wanted))
+        _with(settings, lambda memberships: memberships.add(group, email, wanted))
     )
     say(f"{account.email} is a member of {group!r}")
 
@@ -53,7 +54,7 @@ def remove(group: Group, email: Email, data_dir: DataDir = None) -> None:
     """End a membership."""
     settings = read_settings(data_dir=data_dir)
     make_data_dir(settings)
-    event_loop.run(_with(settings, lambda accounts: accounts.remove_member(group, email)))
+    event_loop.run(_with(settings, lambda memberships: memberships.remove(group, email)))
     say(f"{email} is no member of {group!r}")
 
 
@@ -62,7 +63,7 @@ def list_members(group: Group, data_dir: DataDir = None, as_json: Json = False) 
     """List a company's members."""
     settings = read_settings(data_dir=data_dir)
     make_data_dir(settings)
-    found = event_loop.run(_with(settings, lambda accounts: accounts.members(group)))
+    found = event_loop.run(_with(settings, lambda memberships: memberships.listed(group)))
     if as_json:
         print_json({"members": [_described(account) for account in found]})
         return
@@ -75,9 +76,9 @@ def list_members(group: Group, data_dir: DataDir = None, as_json: Json = False) 
     results().print(table)
 
 
-async def _with(settings: "Settings", act: "Callable[[Accounts], Awaitable[T]]") -> "T":
+async def _with(settings: "Settings", act: "Callable[[Memberships], Awaitable[T]]") -> "T":
     async with opened(settings) as people:
-        return await act(people.accounts)
+        return await act(people.memberships)
 
 
 def _described(account: "Account") -> dict[str, str | bool]:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from opsin.core.access import Access, Principal
+    from opsin.core.access import Principal
+    from opsin.core.api_keys import ApiKeys
     from opsin.core.records import ApiKey
     from opsin.core.role_grants import DatasetRole
     from opsin.settings import Settings
@@ -134,7 +135,7 @@ async def _create(
         owner = await people.access.ensure_company(company, operator())
         principal = as_caller(owner.id)
         ids = await dataset_ids(people.grants, principal, datasets)
-        key, text = await people.access.create_key(
+        key, text = await people.keys.create(
             principal, name, role=role, dataset_ids=ids, expires_at=expires_at
         )
         return key, text, [DatasetRole(one, role) for one in dict.fromkeys(ids)]
@@ -144,15 +145,15 @@ async def _list(settings: "Settings", company: str) -> "list[tuple[ApiKey, Seque
     async with opened(settings) as people:
         principal = await caller_for(people.access, company)
         datasets = await people.grants.of_keys(principal)
-        found = await people.access.keys(principal)
+        found = await people.keys.listed(principal)
         return [(key, datasets.get(key.id, ())) for key in found]
 
 
 async def _revoke(settings: "Settings", company: str, wanted: str) -> "ApiKey":
     async with opened(settings) as people:
         principal = await caller_for(people.access, company)
-        key = await _found(people.access, principal, company, wanted)
-        return await people.access.revoke_key(principal, key.id)
+        key = await _found(people.keys, principal, company, wanted)
+        return await people.keys.revoke(principal, key.id)
 
 
 async def _change_role(
@@ -162,7 +163,7 @@ async def _change_role(
 
     async with opened(settings) as people:
         principal, grants = await caller_for(people.access, company), people.grants
-        key = await _found(people.access, principal, company, wanted)
+        key = await _found(people.keys, principal, company, wanted)
         holder = Holder(key_id=key.id)
         if dataset is None:
             await grants.set_role(principal, holder, role)
@@ -175,10 +176,10 @@ async def _change_role(
         return key
 
 
-async def _found(access: "Access", principal: "Principal", company: str, wanted: str) -> "ApiKey":
+async def _found(keys: "ApiKeys", principal: "Principal", company: str, wanted: str) -> "ApiKey":
     """By id, or by prefix, with or without the mark that every key begins with."""
     prefix = wanted.removeprefix(_KEY_MARK)
-    for key in await access.keys(principal):
+    for key in await keys.listed(principal):
         if wanted == key.id or prefix == key.prefix:
             return key
     raise NotFound(f"company {company!r} has no key with the id or prefix {wanted!r}")

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from opsin.core.access import Access
     from opsin.core.accounts import Accounts
+    from opsin.core.api_keys import ApiKeys
     from opsin.core.companies import Companies
+    from opsin.core.memberships import Memberships
     from opsin.core.role_grants import RoleGrants
     from opsin.settings import Settings
 
@@ -21,6 +23,8 @@ class People:
     accounts: "Accounts"
     companies: "Companies"
     grants: "RoleGrants"
+    keys: "ApiKeys"
+    memberships: "Memberships"
 
 
 @asynccontextmanager
@@ -28,7 +32,9 @@ async def opened(settings: "Settings") -> AsyncIterator[People]:
     """The use cases on the database, which is migrated first."""
     from opsin.core.access import Access
     from opsin.core.accounts import Accounts
+    from opsin.core.api_keys import ApiKeys
     from opsin.core.companies import Companies
+    from opsin.core.memberships import Memberships
     from opsin.core.passwords import Passwords
     from opsin.core.role_grants import RoleGrants
     from opsin.storage.database import Database
@@ -37,12 +43,15 @@ async def opened(settings: "Settings") -> AsyncIterator[People]:
     await upgrade(settings.resolved_database_url)
     database, passwords = Database(settings.resolved_database_url), Passwords()
     access = Access(database, mode=settings.auth)
+    accounts = Accounts(database, access, passwords)
     try:
         yield People(
             access,
-            Accounts(database, access, passwords),
+            accounts,
             Companies(database, access),
             RoleGrants(database, access),
+            ApiKeys(database, access),
+            Memberships(database, access, accounts),
         )
     finally:
         await passwords.close()

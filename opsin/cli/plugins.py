@@ -13,7 +13,8 @@ from opsin.cli.output import new_table, print_json, print_line, results, say
 
 if TYPE_CHECKING:
     from opsin.core.conformance import Finding
-    from opsin.core.plugin_host import PluginHost
+    from opsin.core.contract import Application
+    from opsin.core.plugin_host import PluginHost, PluginInfo
 
 app = typer.Typer(help="Providers of operations.", no_args_is_help=True)
 
@@ -25,7 +26,7 @@ def list_plugins(
         bool, typer.Option("--strict", help="Exit with 1 when anything failed in a plugin.")
     ] = False,
 ) -> None:
-    """List the plugins, and what went wrong when they were imported and registered."""
+    """List the plugins, their applications, and what went wrong when they were registered."""
     settings = read_settings()  # before what takes long to import
 
     from opsin.assembly import discover_plugins
@@ -136,6 +137,15 @@ def _document(host: "PluginHost") -> dict[str, Any]:
                 "distribution": plugin.distribution,
                 "builtin": plugin.builtin,
                 "operations": list(plugin.operations),
+                "applications": [
+                    {
+                        "name": one.name,
+                        "title": one.title,
+                        "image_type": one.image_type,
+                        "operations": _operations_of(one),
+                    }
+                    for one in _applications_of(host, plugin)
+                ],
             }
             for plugin in host.plugins
         ],
@@ -151,6 +161,17 @@ def _document(host: "PluginHost") -> dict[str, Any]:
     }
 
 
+def _applications_of(host: "PluginHost", plugin: "PluginInfo") -> "list[Application]":
+    """Those that the plugin registered."""
+    registered = host.applications.values()
+    return [one.application for one in registered if one.plugin.name == plugin.name]
+
+
+def _operations_of(application: "Application") -> list[str]:
+    """The operations of its steps, each once, in their order."""
+    return list(dict.fromkeys(step.operation for step in application.steps))
+
+
 def _print_tables(host: "PluginHost") -> None:
     from rich.text import Text
 
@@ -164,6 +185,17 @@ def _print_tables(host: "PluginHost") -> None:
             Text(", ".join(plugin.operations)),
         )
     console.print(table)
+    if host.applications:
+        applications = new_table("Application", "Of", "Images", "Operations")
+        for plugin in host.plugins:
+            for one in _applications_of(host, plugin):
+                applications.add_row(
+                    Text(one.name, "bold"),
+                    plugin.name,
+                    one.image_type or "any",
+                    Text(", ".join(_operations_of(one))),
+                )
+        console.print(applications)
     if host.failures:
         failed = new_table("Failed", "At", "Error", "Message")
         for failure in host.failures:

@@ -8,23 +8,21 @@ import socket
 import sys
 import tempfile
 import time
-from asyncio.subprocess import DEVNULL, Process
+from asyncio.subprocess import DEVNULL
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from opsin.cli.child import Inherited
+from opsin.cli.child_process import ChildProcess
 from opsin.cli.event_loop import on_stop_signal
 from opsin.cli.exit_codes import ExitCode
 from opsin.settings import environment_with
 
 log = logging.getLogger(__name__)
 
-_START_SECONDS = 600.0
-"""For a process to become ready, models to warm included."""
 _STOP_SECONDS = 15.0
 """Beyond the time to drain: for what is in hand to be given back, and files to be closed."""
-_LAST_WORDS = 5.0
 _POOLED = 24
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _LONG_LIFE = 60.0
@@ -39,59 +37,6 @@ class Role:
     title: str
     command: Sequence[str]
     listens: bool
-
-
-class ChildProcess:
-    """One process, from its start to its end."""
-
-    def __init__(self, process: Process, line: socket.socket) -> None:
-        self._process = process
-        self._line = line
-        self.pid = process.pid
-        self.started = time.monotonic()
-        self.ended = asyncio.create_task(process.wait())
-
-    async def is_ready(self) -> bool:
-        """True once it is; False when it ends before, or takes too long."""
-        reading = asyncio.create_task(asyncio.get_running_loop().sock_recv(self._line, 64))
-        try:
-            await asyncio.wait(
-                [reading, self.ended],
-                timeout=_START_SECONDS,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            if not reading.done():
-                return False
-            return bool(reading.result())
-        except OSError:
-            return False
-        finally:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
-
-    def tell(self, number: int) -> None:
-        if not self.ended.done():
-            self._process.send_signal(number)
-
-    async def stop(self, number: int, seconds: float) -> int:
-        """Ask it to end, by force when that does not help; gives its exit code."""
-        self.tell(number)
-        await asyncio.wait([self.ended], timeout=seconds)
-        if not self.ended.done():
-            log.warning("process %d does not end and is killed", self.pid)
-            self.tell(signal.SIGKILL)
-        return await self.close()
-
-    async def give_up(self, seconds: float) -> int:
-        """End one that did not become ready; most often it is about to end by itself."""
-        await asyncio.wait([self.ended], timeout=_LAST_WORDS)
-        return await self.stop(signal.SIGTERM, seconds)
-
-    async def close(self) -> int:
-        """Once it has ended, or is about to: its exit code, negative for a signal."""
-        code = await self.ended
-        self._line.close()
-        return code
 
 
 class _NotStarted(Exception):

@@ -2,19 +2,20 @@
 
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
-from contextlib import aclosing, asynccontextmanager
-from typing import Any, Self, TypeVar
+from contextlib import aclosing
+from typing import Any, Self
 
 import httpx
-from anyio import sleep, to_thread
+from anyio import sleep
 
 from opsin.client.analyses import PAGE, AnalysisCalls, note_stored
 from opsin.client.annotations import Annotation, Finding
 from opsin.client.async_runs import AsyncRun
+from opsin.client.async_transport import AsyncTransport
 from opsin.client.chunks import Chunker
 from opsin.client.downloads import Download
 from opsin.client.following import SILENCE, Following
-from opsin.client.http import answer_of, arguments, timeouts, translated
+from opsin.client.http import answer_of, timeouts
 from opsin.client.pictures import Listed, Model, PictureCalls
 from opsin.client.records import (
     Analysis,
@@ -29,9 +30,7 @@ from opsin.client.retries import Retries
 from opsin.client.session import Session
 from opsin.client.signing import Dialect
 from opsin.client.uploads import Progress, Source
-from opsin.client.wire import Answer, Body, NoAnswer, Pause, Request, Send, Steps, Work
-
-T = TypeVar("T")
+from opsin.client.wire import NoAnswer
 
 
 class AsyncClient:
@@ -66,10 +65,10 @@ class AsyncClient:
         )
         self._analyses = AnalysisCalls(self._session, chunk)
         self._pictures = PictureCalls(self._session)
-        self._http = http or httpx.AsyncClient(timeout=timeouts(timeout))
+        self._transport = AsyncTransport(http or httpx.AsyncClient(timeout=timeouts(timeout)))
 
     async def close(self) -> None:
-        await self._http.aclose()
+        await self._transport.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -90,7 +89,7 @@ class AsyncClient:
 
         async def begin() -> Analysis:
             steps = self._analyses.begin(id_of(image), model, version, parameters, description)
-            return await self._run(steps)
+            return await self._transport.run(steps)
 
         return AsyncRun(self, begin)
 
@@ -105,13 +104,15 @@ class AsyncClient:
     ) -> Analysis:
         """Step 1: say that a model begins to work on an image; however often it is sent, once."""
         steps = self._analyses.create(id_of(image), model, version, parameters, description)
-        return await self._run(steps)
+        return await self._transport.run(steps)
 
     async def set_status(
         self, analysis_id: str, status: str, error_message: str | None = None
     ) -> Analysis:
         """Step 2: `processing`, `completed`, `failed` or `cancelled`."""
-        return await self._run(self._analyses.set_status(analysis_id, status, error_message))
+        return await self._transport.run(
+            self._analyses.set_status(analysis_id, status, error_message)
+        )
 
     async def upload_artifact(
         self,
@@ -124,7 +125,7 @@ class AsyncClient:
     ) -> Artifact:
         """Steps 3 and 4: send a file of any size; `name` and type are those of its path."""
         steps = self._analyses.upload(analysis_id, source, name, content_type, progress)
-        return await self._run(steps)
+        return await self._transport.run(steps)
 
     async def add_annotations(
         self, analysis_id: str, findings: Iterable[Finding] | AsyncIterable[Finding]
@@ -135,14 +136,16 @@ class AsyncClient:
         its own are stored by then.  An ordinary iterable must not take long for the next one.
         """
         if not isinstance(findings, AsyncIterable):
-            return await self._run(self._analyses.add(analysis_id, findings))
+            return await self._transport.run(self._analyses.add(analysis_id, findings))
         stored, chunker = 0, Chunker(self._analyses.chunk)
         try:
             async for finding in findings:
                 for chunk in chunker.push(finding):
-                    stored += await self._run(self._analyses.add_chunk(analysis_id, chunk))
+                    stored += await self._transport.run(
+                        self._analyses.add_chunk(analysis_id, chunk)
+                    )
             for chunk in chunker.rest():
-                stored += await self._run(self._analyses.add_chunk(analysis_id, chunk))
+                stored += await self._transport.run(self._analyses.add_chunk(analysis_id, chunk))
         except Exception as error:
             note_stored(error, stored)
             raise
@@ -157,23 +160,25 @@ class AsyncClient:
         error_message: str | None = None,
     ) -> Analysis:
         """Step 6: `completed`, `failed` or `cancelled`; nothing leads back from there."""
-        return await self._run(self._analyses.finalize(analysis_id, status, summary, error_message))
+        return await self._transport.run(
+            self._analyses.finalize(analysis_id, status, summary, error_message)
+        )
 
     async def get_analysis(self, analysis_id: str) -> Analysis:
-        return await self._run(self._analyses.read(analysis_id))
+        return await self._transport.run(self._analyses.read(analysis_id))
 
     async def analyses(self, image: Image | UploadedImage | str) -> list[Analysis]:
         """The newest 500 analyses of an image, newest first."""
-        return await self._run(self._analyses.listed(id_of(image)))
+        return await self._transport.run(self._analyses.listed(id_of(image)))
 
     async def count_annotations(self, analysis_id: str) -> int:
-        return await self._run(self._analyses.count(analysis_id))
+        return await self._transport.run(self._analyses.count(analysis_id))
 
     async def annotations(self, analysis_id: str) -> AsyncIterator[Annotation]:
         """All that is stored, page by page, in the order in which it came."""
         skip = 0
         while True:
-            page = await self._run(self._analyses.annotations_page(analysis_id, skip))
+            page = await self._transport.run(self._analyses.annotations_page(analysis_id, skip))
             for one in page:
                 yield one
             skip += len(page)
@@ -187,13 +192,13 @@ class AsyncClient:
 
         It is not sent again when its answer is lost.
         """
-        return await self._run(self._pictures.create_project(name, group, description))
+        return await self._transport.run(self._pictures.create_project(name, group, description))
 
     async def projects(self) -> list[Project]:
-        return await self._run(self._pictures.projects())
+        return await self._transport.run(self._pictures.projects())
 
     async def image(self, image_id: str) -> Image:
-        return await self._run(self._pictures.image(image_id))
+        return await self._transport.run(self._pictures.image(image_id))
 
     async def images(
         self, project: Project | str, *, without: Model | None = None, follow: bool = False
@@ -204,7 +209,9 @@ class AsyncClient:
         """
         after, cursor, listed = None, None, Listed()
         while True:
-            page = await self._run(self._pictures.image_page(id_of(project), after, without))
+            page = await self._transport.run(
+                self._pictures.image_page(id_of(project), after, without)
+            )
             cursor, after = cursor or page.event_cursor, page.next
             listed.note(page)
             for image in page.images:
@@ -221,12 +228,12 @@ class AsyncClient:
         self, project: Project | str, *, after: str | None = None, without: Model | None = None
     ) -> AsyncGenerator[Arrival, None]:
         """Images that come from now on, or behind the cursor `after`; none is lost or repeated."""
-        after = after or await self._run(self._pictures.event_cursor())
+        after = after or await self._transport.run(self._pictures.event_cursor())
         following = Following(self._session, id_of(project), after, without)
         while True:
             answer, reason = None, "the server ended the stream"
             try:
-                async with self._opened(following.request(), SILENCE) as response:
+                async with self._transport.opened(following.request(), SILENCE) as response:
                     if response.status_code != 200:
                         answer = answer_of(response, await response.aread())
                         reason = f"status {answer.status}"
@@ -242,7 +249,7 @@ class AsyncClient:
     async def read_image(self, image: Image | UploadedImage | str) -> bytes:
         """The file as it was taken in."""
         parts: list[bytes] = []
-        await self._run(self._pictures.download(id_of(image), parts.clear, parts.append))
+        await self._transport.run(self._pictures.download(id_of(image), parts.clear, parts.append))
         return b"".join(parts)
 
     async def download_image(
@@ -251,7 +258,9 @@ class AsyncClient:
         """Write the file to `path`, which has all of it or is as it was."""
         download = Download(path)
         try:
-            await self._run(self._pictures.download(id_of(image), download.begin, download.receive))
+            await self._transport.run(
+                self._pictures.download(id_of(image), download.begin, download.receive)
+            )
             download.finish()
         finally:
             download.abandon()
@@ -266,63 +275,6 @@ class AsyncClient:
         progress: Progress | None = None,
     ) -> UploadedImage:
         """Add a picture to a project unless its very file is there already."""
-        return await self._run(
+        return await self._transport.run(
             self._pictures.upload(id_of(project), source, filename, metadata, progress)
         )
-
-    async def _run(self, steps: Steps[T]) -> T:
-        """Carry out the steps, one after the other; gives what they end with."""
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    found = await self._perform(step)
-                except Exception as error:
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(found)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        finally:
-            steps.close()  # where this task was cancelled
-
-    async def _perform(self, step: Send | Pause | Work) -> Any:
-        match step:
-            case Send():
-                return await self._send(step)
-            case Pause():
-                return await sleep(step.seconds)
-            case Work():
-                return await to_thread.run_sync(step.run)
-
-    async def _send(self, step: Send) -> Answer:
-        async with self._opened(step.request) as response:
-            if step.receive is None or response.status_code >= 300:
-                return answer_of(response, await response.aread())
-            if step.begin is not None:
-                await to_thread.run_sync(step.begin)
-            async for piece in response.aiter_bytes():
-                await to_thread.run_sync(step.receive, piece)
-            return answer_of(response)
-
-    @asynccontextmanager
-    async def _opened(
-        self, request: Request, silence: float | None = None
-    ) -> AsyncIterator[httpx.Response]:
-        """The answer with its body still to come; connection failures become NoAnswer."""
-        given = arguments(request, silence)
-        if not isinstance(request.body, bytes):
-            given["content"] = _pieces(request.body)
-        try:
-            async with self._http.stream(request.method, request.url, **given) as response:
-                yield response
-        except httpx.TransportError as error:
-            raise translated(error) from None
-
-
-async def _pieces(body: Body) -> AsyncIterator[bytes]:
-    """Read on a thread, so that a slow disk holds up nobody else."""
-    pieces = body.chunks()
-    while (piece := await to_thread.run_sync(next, pieces, None)) is not None:
-        yield piece

@@ -3,8 +3,8 @@
 import os
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from typing import Any, Self, TypeVar
+from contextlib import closing
+from typing import Any, Self
 
 import httpx
 
@@ -12,7 +12,7 @@ from opsin.client.analyses import PAGE, AnalysisCalls
 from opsin.client.annotations import Annotation, Finding
 from opsin.client.downloads import Download
 from opsin.client.following import SILENCE, Following
-from opsin.client.http import answer_of, arguments, timeouts, translated
+from opsin.client.http import answer_of, timeouts
 from opsin.client.pictures import Listed, Model, PictureCalls
 from opsin.client.records import (
     Analysis,
@@ -27,10 +27,9 @@ from opsin.client.retries import Retries
 from opsin.client.runs import Run
 from opsin.client.session import Session
 from opsin.client.signing import Dialect
+from opsin.client.transport import Transport
 from opsin.client.uploads import Progress, Source
-from opsin.client.wire import Answer, NoAnswer, Pause, Request, Send, Steps, Work
-
-T = TypeVar("T")
+from opsin.client.wire import NoAnswer
 
 
 class Client:
@@ -65,10 +64,10 @@ class Client:
         )
         self._analyses = AnalysisCalls(self._session, chunk)
         self._pictures = PictureCalls(self._session)
-        self._http = http or httpx.Client(timeout=timeouts(timeout))
+        self._transport = Transport(http or httpx.Client(timeout=timeouts(timeout)))
 
     def close(self) -> None:
-        self._http.close()
+        self._transport.close()
 
     def __enter__(self) -> Self:
         return self
@@ -89,7 +88,7 @@ class Client:
 
         def begin() -> Analysis:
             steps = self._analyses.begin(id_of(image), model, version, parameters, description)
-            return self._run(steps)
+            return self._transport.run(steps)
 
         return Run(self, begin)
 
@@ -104,13 +103,13 @@ class Client:
     ) -> Analysis:
         """Step 1: say that a model begins to work on an image; however often it is sent, once."""
         steps = self._analyses.create(id_of(image), model, version, parameters, description)
-        return self._run(steps)
+        return self._transport.run(steps)
 
     def set_status(
         self, analysis_id: str, status: str, error_message: str | None = None
     ) -> Analysis:
         """Step 2: `processing`, `completed`, `failed` or `cancelled`."""
-        return self._run(self._analyses.set_status(analysis_id, status, error_message))
+        return self._transport.run(self._analyses.set_status(analysis_id, status, error_message))
 
     def upload_artifact(
         self,
@@ -123,7 +122,7 @@ class Client:
     ) -> Artifact:
         """Steps 3 and 4: send a file of any size; `name` and type are those of its path."""
         steps = self._analyses.upload(analysis_id, source, name, content_type, progress)
-        return self._run(steps)
+        return self._transport.run(steps)
 
     def add_annotations(self, analysis_id: str, findings: Iterable[Finding]) -> int:
         """Step 5: send findings as they come, a chunk at a time; gives how many there were.
@@ -131,7 +130,7 @@ class Client:
         Each chunk is stored once and whole.  InvalidFinding names the first bad one; chunks before
         its own are stored by then.
         """
-        return self._run(self._analyses.add(analysis_id, findings))
+        return self._transport.run(self._analyses.add(analysis_id, findings))
 
     def finalize(
         self,
@@ -142,23 +141,25 @@ class Client:
         error_message: str | None = None,
     ) -> Analysis:
         """Step 6: `completed`, `failed` or `cancelled`; nothing leads back from there."""
-        return self._run(self._analyses.finalize(analysis_id, status, summary, error_message))
+        return self._transport.run(
+            self._analyses.finalize(analysis_id, status, summary, error_message)
+        )
 
     def get_analysis(self, analysis_id: str) -> Analysis:
-        return self._run(self._analyses.read(analysis_id))
+        return self._transport.run(self._analyses.read(analysis_id))
 
     def analyses(self, image: Image | UploadedImage | str) -> list[Analysis]:
         """The newest 500 analyses of an image, newest first."""
-        return self._run(self._analyses.listed(id_of(image)))
+        return self._transport.run(self._analyses.listed(id_of(image)))
 
     def count_annotations(self, analysis_id: str) -> int:
-        return self._run(self._analyses.count(analysis_id))
+        return self._transport.run(self._analyses.count(analysis_id))
 
     def annotations(self, analysis_id: str) -> Iterator[Annotation]:
         """All that is stored, page by page, in the order in which it came."""
         skip = 0
         while True:
-            page = self._run(self._analyses.annotations_page(analysis_id, skip))
+            page = self._transport.run(self._analyses.annotations_page(analysis_id, skip))
             yield from page
             skip += len(page)
             if len(page) < PAGE:
@@ -171,13 +172,13 @@ class Client:
 
         It is not sent again when its answer is lost.
         """
-        return self._run(self._pictures.create_project(name, group, description))
+        return self._transport.run(self._pictures.create_project(name, group, description))
 
     def projects(self) -> list[Project]:
-        return self._run(self._pictures.projects())
+        return self._transport.run(self._pictures.projects())
 
     def image(self, image_id: str) -> Image:
-        return self._run(self._pictures.image(image_id))
+        return self._transport.run(self._pictures.image(image_id))
 
     def images(
         self, project: Project | str, *, without: Model | None = None, follow: bool = False
@@ -188,7 +189,7 @@ class Client:
         """
         after, cursor, listed = None, None, Listed()
         while True:
-            page = self._run(self._pictures.image_page(id_of(project), after, without))
+            page = self._transport.run(self._pictures.image_page(id_of(project), after, without))
             cursor, after = cursor or page.event_cursor, page.next
             listed.note(page)
             yield from page.images
@@ -202,12 +203,12 @@ class Client:
         self, project: Project | str, *, after: str | None = None, without: Model | None = None
     ) -> Generator[Arrival, None, None]:
         """Images that come from now on, or behind the cursor `after`; none is lost or repeated."""
-        after = after or self._run(self._pictures.event_cursor())
+        after = after or self._transport.run(self._pictures.event_cursor())
         following = Following(self._session, id_of(project), after, without)
         while True:
             answer, reason = None, "the server ended the stream"
             try:
-                with self._opened(following.request(), SILENCE) as response:
+                with self._transport.opened(following.request(), SILENCE) as response:
                     if response.status_code != 200:
                         answer = answer_of(response, response.read())
                         reason = f"status {answer.status}"
@@ -222,7 +223,7 @@ class Client:
     def read_image(self, image: Image | UploadedImage | str) -> bytes:
         """The file as it was taken in."""
         parts: list[bytes] = []
-        self._run(self._pictures.download(id_of(image), parts.clear, parts.append))
+        self._transport.run(self._pictures.download(id_of(image), parts.clear, parts.append))
         return b"".join(parts)
 
     def download_image(
@@ -231,7 +232,9 @@ class Client:
         """Write the file to `path`, which has all of it or is as it was."""
         download = Download(path)
         try:
-            self._run(self._pictures.download(id_of(image), download.begin, download.receive))
+            self._transport.run(
+                self._pictures.download(id_of(image), download.begin, download.receive)
+            )
             download.finish()
         finally:
             download.abandon()
@@ -246,54 +249,6 @@ class Client:
         progress: Progress | None = None,
     ) -> UploadedImage:
         """Add a picture to a project unless its very file is there already."""
-        return self._run(
+        return self._transport.run(
             self._pictures.upload(id_of(project), source, filename, metadata, progress)
         )
-
-    def _run(self, steps: Steps[T]) -> T:
-        """Carry out the steps, one after the other; gives what they end with."""
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    found = self._perform(step)
-                except Exception as error:
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(found)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        finally:
-            steps.close()  # where the program was interrupted
-
-    def _perform(self, step: Send | Pause | Work) -> Any:
-        match step:
-            case Send():
-                return self._send(step)
-            case Pause():
-                return time.sleep(step.seconds)
-            case Work():
-                return step.run()
-
-    def _send(self, step: Send) -> Answer:
-        with self._opened(step.request) as response:
-            if step.receive is None or response.status_code >= 300:
-                return answer_of(response, response.read())
-            if step.begin is not None:
-                step.begin()
-            for piece in response.iter_bytes():
-                step.receive(piece)
-            return answer_of(response)
-
-    @contextmanager
-    def _opened(self, request: Request, silence: float | None = None) -> Iterator[httpx.Response]:
-        """The answer with its body still to come; connection failures become NoAnswer."""
-        given = arguments(request, silence)
-        if not isinstance(request.body, bytes):
-            given["content"] = request.body.chunks()
-        try:
-            with self._http.stream(request.method, request.url, **given) as response:
-                yield response
-        except httpx.TransportError as error:
-            raise translated(error) from None

@@ -175,8 +175,17 @@ class Immediate:
     ) -> AsyncIterator[KnownPixels]:
         """The picture, to be analysed and looked at; raises InvalidImage or TooLarge.
 
-        Its pixels count as in use until the end, as `Engine.decoded` says.
+        Raises Forbidden before it is looked at, for who may have nothing analysed.  Its pixels
+        count as in use until the end, as `Engine.decoded` says.
         """
+        principal.require(Permission.ANALYZE)
+        async with self._decoded(principal, source, options) as known:
+            yield known
+
+    @asynccontextmanager
+    async def _decoded(
+        self, principal: Principal, source: Source, options: DecodeOptions
+    ) -> AsyncIterator[KnownPixels]:
         sha256 = await digest_of(source, self._max_bytes)
         name = None if sha256 is None else content_name(principal.company_id, sha256)
         async with self._answers.engine.decoded(source, options=options, content=name) as image:
@@ -187,6 +196,13 @@ class Immediate:
     ) -> KnownPixels:
         """As `decoded`; the pixels are the caller's, and count no more."""
         async with self.decoded(principal, content, options) as known:
+            return known
+
+    async def decode_again(
+        self, principal: Principal, content: bytes, options: DecodeOptions = _DEFAULT_OPTIONS
+    ) -> KnownPixels:
+        """As `decode`, of a picture that was analysed before, for whoever may see it."""
+        async with self._decoded(principal, content, options) as known:
             return known
 
     @asynccontextmanager

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from prometheus_client.core import Metric
 
 from opsin.core.answers.answers import Answers
+from opsin.core.bounded_cache import CacheCounts
 from opsin.core.engine import Engine
-from opsin.core.engine.bounded_cache import CacheCounts
 from opsin.core.engine.statistics import RunnerStatistics
 from opsin.web.metric_families import counted, counters, gauges, histograms
 

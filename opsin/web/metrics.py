@@ -76,7 +76,9 @@ class Metrics:
         if self._siblings is None:
             yield
             return
-        async with self._siblings.serving(self._told, lambda: {"documented": self._numbers()}):
+        async with self._siblings.serving(
+            self._told, lambda left: {"documented": self._summed(left)}
+        ):
             yield
 
     async def metrics(self, _request: Request) -> Response:
@@ -114,16 +116,20 @@ class Metrics:
         }
         return [counted, *(dict(one.numbers()) for one in self._documented)]
 
-    def _documented_text(self, others: Iterable[Told]) -> str:
-        if not self._documented:
-            return ""
+    def _summed(self, others: Iterable[Told]) -> list[dict[str, float]]:
+        """The numbers of this process and of others."""
         sums = self._numbers()
         for told in others:
             # One that serves nothing, such as a worker, has nothing to add.
             for total, numbers in zip(sums, told.get("documented", ()), strict=False):
                 for name, number in numbers.items():
                     total[name] = total.get(name, 0) + number
-        counted, *by_api = sums
+        return sums
+
+    def _documented_text(self, others: Iterable[Told]) -> str:
+        if not self._documented:
+            return ""
+        counted, *by_api = self._summed(others)
         requests = RequestCounts(
             total=int(counted["total"]),
             errors=int(counted["errors"]),

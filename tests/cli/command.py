@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from opsin.assembly import BUILTIN_PLUGINS
+from tests.cli import forking
 
 OPSIN = (sys.executable, "-P", "-m", "opsin")
 SAMPLE = Path(__file__).parent / "sample_plugin.py"
@@ -25,13 +27,12 @@ NO_BUILTINS = {"disabled_plugins": ",".join(source.name for source in BUILTIN_PL
 
 
 class Ended:
-    """A command that has ended, and the processor's seconds that it took."""
+    """A command that has ended."""
 
-    def __init__(self, done: "subprocess.CompletedProcess[bytes]", seconds: float) -> None:
-        self.code = done.returncode
-        self.out = done.stdout.decode()
-        self.err = done.stderr.decode()
-        self.seconds = seconds
+    def __init__(self, code: int, out: bytes, err: bytes) -> None:
+        self.code = code
+        self.out = out.decode()
+        self.err = err.decode()
 
     def json(self) -> Any:
         """The one document on stdout; fails when there is anything beside it."""
@@ -52,18 +53,31 @@ def opsin(
 ) -> Ended:
     """Run a command to its end in folder `cwd`; `settings` are names without OPSIN_.
 
-    `given` is what it finds on stdin.
+    `given` is what it finds on stdin.  Its process has imported `opsin` before it begins.
     """
+    with tempfile.TemporaryDirectory(prefix="opsin-command-") as name:
+        folder = Path(name)
+        (folder / forking.INPUT).write_bytes(given)
+        code = forking.run(
+            [*map(str, arguments)], cwd, environment(cwd, settings or {}), folder, LONGEST
+        )
+        out, err = (folder / stream for stream in (forking.OUTPUT, forking.COMPLAINTS))
+        return Ended(code, out.read_bytes(), err.read_bytes())
+
+
+def opsin_anew(*arguments: object, cwd: Path) -> tuple[Ended, float]:
+    """The same by an interpreter of its own, and the processor's seconds that it took."""
     before = _seconds_of_children()
     done = subprocess.run(
         [*OPSIN, *map(str, arguments)],
         cwd=cwd,
-        env=environment(cwd, settings or {}),
-        input=given,
+        env=environment(cwd, {}),
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=LONGEST,
     )
-    return Ended(done, _seconds_of_children() - before)
+    seconds = _seconds_of_children() - before
+    return Ended(done.returncode, done.stdout, done.stderr), seconds
 
 
 def _seconds_of_children() -> float:

@@ -1,5 +1,6 @@
 """`opsin audit`: what was done on this machine is read, and followed."""
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from opsin.cli.exit_codes import ExitCode
 from tests.cli.command import OPSIN, opsin
+from tests.core.sign_in import sign_in_on
 
 
 def test_what_the_command_line_did(tmp_path: Path) -> None:
@@ -21,6 +23,27 @@ def test_what_the_command_line_did(tmp_path: Path) -> None:
     (entry,) = map(json.loads, lines)
     assert (entry["subject_id"], entry["details"]["name"]) == (made["id"], "robot")
     assert opsin("audit", "--company", "whales", "--limit", 1, cwd=tmp_path).out == second + "\n"
+
+
+def test_which_of_somebodys_keys_it_was(tmp_path: Path) -> None:
+    opsin("keys", "create", "for the database", cwd=tmp_path)
+    url = f"sqlite:///{tmp_path / 'opsin-data' / 'opsin.sqlite3'}"
+    account_id, key_id = asyncio.run(_made_by_a_key(url))
+    shown = opsin("audit", "--key", key_id, cwd=tmp_path)
+    (line,) = shown.out.splitlines()
+    assert f" account laptop (key {key_id}): key.create key " in line
+    (line,) = opsin("audit", "--key", key_id, "--json", cwd=tmp_path).out.splitlines()
+    entry = json.loads(line)
+    assert (entry["actor_id"], entry["key_id"]) == (account_id, key_id)
+
+
+async def _made_by_a_key(url: str) -> tuple[str, str]:
+    """The ids of an account, and of its key, with which another was made."""
+    async with sign_in_on(url) as house:
+        account = await house.person()
+        key, text = await house.api_keys.create(await house.caller(), "laptop")
+        await house.api_keys.create(await house.access.authenticate(text), "robot")
+        return account.id, key.id
 
 
 def test_nothing_and_nobody(tmp_path: Path) -> None:

@@ -47,11 +47,15 @@ def test_plugins_and_what_failed_in_them(tmp_path: Path) -> None:
     assert plugins["bbox"]["builtin"] is True
     assert plugins["sample"]["distribution"] == "opsin-sample"
     assert plugins["sample"]["operations"] == ["measure_brightness"]
+    assert plugins["sample"]["applications"] == []
+    (face_skin,) = plugins["skin"]["applications"]
+    assert (face_skin["name"], face_skin["image_type"]) == ("face_skin", None)
+    assert set(face_skin["operations"]) == set(plugins["skin"]["operations"])
     (failure,) = document["failures"]
     assert (failure["plugin"], failure["stage"]) == ("broken", "import")
     assert "no luck today" in failure["message"]
 
     table = opsin("plugins", "list", "--strict", cwd=tmp_path)
     assert table.code == ExitCode.FAILED
-    for text in ("bbox", "built in", "measure_brightness", "broken", "RuntimeError"):
+    for text in ("bbox", "built in", "measure_brightness", "face_skin", "broken", "RuntimeError"):
         assert text in table.out

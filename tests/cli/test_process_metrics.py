@@ -9,6 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cli.command import NO_BUILTINS, serving, started
@@ -86,6 +87,20 @@ def test_every_process_is_told_and_none_twice(tmp_path: Path) -> None:
         assert total(answers, process="2", route="graphql") == by_process["2"]
         assert total(answers, process="1", route="graphql") == 0  # a counter that began anew
         assert server.stop() == 0
+
+
+def test_where_the_way_to_temporary_files_is_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Longer than the address of a socket may be."""
+    deep = tmp_path.joinpath("d" * 70, "e" * 70)
+    deep.mkdir(parents=True)
+    monkeypatch.setenv("TMPDIR", str(deep))
+    with serving("--workers", 1, cwd=tmp_path, settings=NO_BUILTINS) as (server, url):
+        assert next(deep.iterdir()).name.startswith("opsin-")
+        until_there(url, {"1", "worker"})
+        assert server.stop() == 0
+    assert list(deep.iterdir()) == []
 
 
 def _pid_of(parent: int, name: str) -> int:

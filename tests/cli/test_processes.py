@@ -43,7 +43,8 @@ async def test_a_rolling_restart_loses_no_request_and_no_event(server: Server) -
         image = await an_image(client, server.url)
         before = children(server.process.pid)
         assert [command_of(pid) for pid in before] == ["serve"] * _WORKERS + ["worker"]
-        load = Load(server.url, image)
+        # Not more than leaves the processor to those that start.
+        load = Load(server.url, image, pause=0.03)
         sockets = server.url.replace("http", "ws", 1) + "/graphql"
         following = asyncio.create_task(node_tool("restart.mjs", sockets, image, LAST))
         while not any(name == "socket" for name in await names(client, server.url, image)):

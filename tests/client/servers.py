@@ -74,7 +74,7 @@ class Server:
         async with assemble(settings).running() as parts:
             access = parts.use_cases.access
             owner = Principal((await access.ensure_company(company)).id, company)
-            return (await access.create_key(owner, "a pipeline"))[1]
+            return (await parts.use_cases.api_keys.create(owner, "a pipeline"))[1]
 
 
 Fault = Callable[["Handler"], bool]

@@ -42,14 +42,15 @@ def test_a_file_is_streamed_to_its_address(
     assert client.read_image(image) == picture
     sent: list[int] = []
     with client.analysis(image, model="yolo_v8", version="1") as analysis:
-        (given,) = client._run(client._analyses.presign(analysis.id, [("x.bin", "text/x", 1)]))
+        steps = client._analyses.presign(analysis.id, [("x.bin", "text/x", 1)])
+        (given,) = client._transport.run(steps)
         assert given.url.startswith(s3_endpoint)  # and not to the server
         file = analysis.upload(tmp_path / "large.bin", progress=lambda done, _: sent.append(done))
         analysis.add(heatmap(file))
     assert (file.size_bytes, file.sha256) == (2_500_000, hashlib.sha256(large).hexdigest())
     assert sent[-1] == 2_500_000 and len(sent) > 5
     query = "query($id: ID!) { analysis(id: $id) { artifacts { name sizeBytes sha256 } } }"
-    data, _ = client._run(client._session.ask(query, {"id": analysis.id}))
+    data, _ = client._transport.run(client._session.ask(query, {"id": analysis.id}))
     (stored,) = data["analysis"]["artifacts"]
     assert stored == {"name": "large.bin", "sizeBytes": 2_500_000, "sha256": file.sha256}
 

@@ -1,6 +1,5 @@
 """One server with every API on it, small models included, for the tests of a module."""
 
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 
 from tests.compat.whales.making import checkpoints, manifest, settings_of
 from tests.compat.world import World, world
+from tests.conftest import without_settings
 from tests.core.loopback import answer, running
 from tests.pictures import solid_png
 
@@ -31,8 +31,7 @@ async def everything(
 ) -> AsyncIterator[World]:
     """In dev mode, recording; a picture lies at `picture_url`."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("OPSIN_")]:
-            patch.delenv(name)
+        without_settings(patch)
         settings = settings_of(tmp_path_factory.mktemp("everything"), manifest(small_weights))
     async with running() as pictures:
         pictures.answers["/a.png"] = answer(solid_png(40, 30), "Content-Type: image/png")

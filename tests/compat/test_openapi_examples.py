@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from opsin.compat.haut.operations import EXAMPLE_DATASET, EXAMPLE_REFRESH, EXAMPLE_SUBJECT
+from opsin.compat.haut.examples import EXAMPLE_DATASET, EXAMPLE_REFRESH, EXAMPLE_SUBJECT
 from opsin.compat.vista.examples import CLASS_ID
 from tests.compat.world import PICTURE, World
 

@@ -2,6 +2,10 @@
 
 It sends what the OpenAPI document allows and what it forbids, with ids of nothing and with ids of
 things, and checks status, content type and body of each answer against the document.
+
+Most of what it sends are the values at the edges of each parameter, which are always the same; of
+what it makes up it sends little here.  The long form, some minutes:
+`OPENAPI_EXAMPLES=100 python -m pytest tests/compat/test_openapi_fuzz.py`.
 """
 
 import asyncio
@@ -26,20 +30,22 @@ CHECKS = (
     "content_type_conformance",
     "response_schema_conformance",
 )
+EXAMPLES = os.environ.get("OPENAPI_EXAMPLES", "3")
+"""How many requests are made up for each method of each path."""
 HOOKS, ROOT = "tests.compat.schemathesis_hooks", Path(__file__).parents[2]
 PATH_NAMES = {"id": "image_id"}
 """Parameters that are called otherwise than what they name."""
 
 
-async def fuzz(everything: World, folder: Path, *options: str) -> str:
+async def fuzz(everything: World, folder: Path, phases: str, *options: str) -> str:
     """What Schemathesis reports; the test fails with it unless all is well."""
     process = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).parent / "schemathesis"),
         *("--config-file", str(folder / "schemathesis.toml")),
         *("run", f"{everything.live.url}/openapi.json"),
         *("--checks", ",".join(CHECKS)),
-        *("--phases", "examples,coverage,fuzzing"),
-        *("--max-examples", "10", "--generation-deterministic", "--seed", "1"),
+        *("--phases", phases),
+        *("--max-examples", EXAMPLES, "--generation-deterministic", "--seed", "1"),
         *("--request-timeout", "60", "--warnings", "off", "--no-color"),
         *options,
         cwd=folder,
@@ -67,7 +73,7 @@ async def test_with_ids_of_nothing(
     everything: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "schemathesis.toml").write_text("", "utf-8")
-    report = await fuzz(everything, tmp_path)
+    report = await fuzz(everything, tmp_path, "coverage,fuzzing")
     assert count(everything, report) > 500
     assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
 
@@ -81,7 +87,8 @@ async def test_with_ids_of_things(
     lines = [f'"path.{name}" = {json.dumps(value)}' for name, value in given.items()]
     text = "\n".join(["[parameters]", *lines, ""])
     (tmp_path / "schemathesis.toml").write_text(text, "utf-8")
-    report = await fuzz(everything, tmp_path, "--exclude-method", "DELETE")
+    phases = "examples,coverage,fuzzing"
+    report = await fuzz(everything, tmp_path, phases, "--exclude-method", "DELETE")
     assert count(everything, report) > 500
     assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
     # Only what was signed can have got so far.

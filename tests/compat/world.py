@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from opsin.assembly import assemble
-from opsin.compat.haut.operations import EXAMPLE_USER
+from opsin.compat.haut.examples import EXAMPLE_USER
 from opsin.core.access import Principal
 from opsin.settings import Settings
 from tests.compat.haut.things import things as haut_things
@@ -73,7 +73,7 @@ async def world(
         company = await access.ensure_company("local")
         email, password = EXAMPLE_USER
         await parts.use_cases.accounts.create(email, company="local", password=password)
-        _, key = await access.create_key(Principal(company.id, "a test"), "a key")
+        _, key = await parts.use_cases.api_keys.create(Principal(company.id, "a test"), "a key")
     async with serve(changed, {"X-API-Key": key}, more_plugins=[SOURCE]) as live:
         names = await _things(live, has_users=changed.auth == "dev", calculates=changed.worker)
         yield World(live, names, picture_url)

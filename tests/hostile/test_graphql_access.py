@@ -108,14 +108,21 @@ async def world(
         other["Image"] = await asking.image(live, other["Dataset"])
         other["Analysis"] = await asking.external(live, other["Image"])
         del live.client.headers["x-api-key"]
-        everywhere = {role: (await access.create_key(owner, role, role=role))[1] for role in Role}
+        everywhere = {
+            role: (await server.parts.use_cases.api_keys.create(owner, role, role=role))[1]
+            for role in Role
+        }
         only = [other["Dataset"]]
         there = {
-            role: (await access.create_key(owner, role, role=role, dataset_ids=only))[1]
+            role: (
+                await server.parts.use_cases.api_keys.create(
+                    owner, role, role=role, dataset_ids=only
+                )
+            )[1]
             for role in Role
         }
         soon = datetime.now(UTC) + timedelta(hours=1)
-        made, expired = await access.create_key(owner, "old", expires_at=soon)
+        made, expired = await server.parts.use_cases.api_keys.create(owner, "old", expires_at=soon)
         async with server.parts.use_cases.database.write() as transaction:
             over = update(api_keys).where(api_keys.c.id == made.id)
             await transaction.connection.execute(over.values(expires_at=datetime.now(UTC)))

@@ -39,7 +39,7 @@ async def test_a_wrong_secret_takes_as_long_however_much_of_it_is_right(house: P
     """
     company = await house.use_cases.access.ensure_company("ours")
     owner = Principal(company.id, "the operator")
-    good = (await house.use_cases.access.create_key(owner, "a key"))[1]
+    good = (await house.use_cases.api_keys.create(owner, "a key"))[1]
     prefix, secret = TokenParts.of(good).prefix, TokenParts.of(good).secret
     last = "A" if secret[-1] != "A" else "B"
     keys: dict[str, Callable[[], str]] = {

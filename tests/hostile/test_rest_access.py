@@ -95,14 +95,12 @@ async def callers(
         other = await use_cases.datasets.create(owner, "elsewhere")
 
         async def key(role: Role, *datasets: str) -> str:
-            return (await use_cases.access.create_key(owner, "k", role=role, dataset_ids=datasets))[
-                1
-            ]
+            return (await use_cases.api_keys.create(owner, "k", role=role, dataset_ids=datasets))[1]
 
         revoked = await new_key(parts, "local")
         await revoke(parts, revoked)
         soon = datetime.now(UTC) + timedelta(hours=1)
-        old, expired = await use_cases.access.create_key(owner, "old", expires_at=soon)
+        old, expired = await use_cases.api_keys.create(owner, "old", expires_at=soon)
         async with use_cases.database.write() as transaction:
             over = update(api_keys).where(api_keys.c.id == old.id)
             await transaction.connection.execute(over.values(expires_at=datetime.now(UTC)))

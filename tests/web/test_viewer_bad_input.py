@@ -221,8 +221,8 @@ async def test_a_key_that_is_revoked_leads_to_the_sign_in(settings: Settings) ->
     async with (parts := assemble(guarded)).running():
         access = parts.use_cases.access
         local = await access.local()
-        _, key = await access.create_key(local, "viewer")
-        mine, own = await access.create_key(local, "pipeline")
+        _, key = await parts.use_cases.api_keys.create(local, "viewer")
+        mine, own = await parts.use_cases.api_keys.create(local, "pipeline")
     headers = {"X-API-Key": own}
     async with serve(guarded, headers) as live, visit(live) as seen:
         _, image = await new_image(live)

@@ -121,7 +121,7 @@ async def test_a_server_with_keys_asks_for_one(settings: Settings) -> None:
     guarded = settings.model_copy(update={"auth": "keys"})
     async with (parts := assemble(guarded)).running():
         local = await parts.use_cases.access.local()
-        _, key = await parts.use_cases.access.create_key(local, "viewer")
+        _, key = await parts.use_cases.api_keys.create(local, "viewer")
     async with serve(guarded) as live, visit(live) as seen:
         await seen.go("")
         await expect(seen.page.get_by_role("heading", name="Sign in")).to_be_visible()

@@ -27,8 +27,8 @@ async def _prepared(settings: Settings) -> tuple[dict[str, str], str, str]:
         image = await cases.images.add(owner, new, io.BytesIO(picture()))
         keys = {}
         for role in (Role.VIEWER, Role.ADMIN):
-            _, keys[role.value] = await cases.access.create_key(owner, role.value, role=role)
-        _, keys["scoped"] = await cases.access.create_key(
+            _, keys[role.value] = await cases.api_keys.create(owner, role.value, role=role)
+        _, keys["scoped"] = await cases.api_keys.create(
             owner, "scoped", role=Role.ANNOTATOR, dataset_ids=[dataset.id]
         )
         return keys, dataset.id, image.id

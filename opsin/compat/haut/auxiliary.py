@@ -43,7 +43,7 @@ class AuxImages:
 
     async def listed(self, call: Call) -> Response:
         """Those of an image, in the order of the catalogue, each with its area's results."""
-        image = call.chain.image
+        image = call.image
         found = await self._use_cases.run_results.artifacts_of(call.principal, image.id)
         pictures = [one for one in found if one.artifact.content_type == _PICTURE]
         items = await self._results.of_image(call.principal, image.id) if pictures else []
@@ -71,7 +71,7 @@ class AuxImages:
         """An address that needs no token, for a time."""
         asked = checked(call.request.query_params, Expiry)
         found = await self._use_cases.run_results.artifacts_of(
-            call.principal, call.chain.image.id, call.parameter("aux_id")
+            call.principal, call.image.id, call.parameter("aux_id")
         )
         if not found:
             raise NotFound("Aux image not found")

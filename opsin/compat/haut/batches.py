@@ -4,11 +4,11 @@ from starlette.responses import Response
 
 from opsin.compat.haut.answers import answer
 from opsin.compat.haut.bodies import json_object
-from opsin.compat.haut.chain import BATCH, SUBJECT
 from opsin.compat.haut.gate import Call, Gate, Row
 from opsin.compat.haut.objects import batch_object
 from opsin.compat.haut.options import HautOptions
 from opsin.compat.haut.pages import asked, paginated
+from opsin.compat.haut.paths import BATCH, SUBJECT
 from opsin.compat.haut.times import time_of
 from opsin.core.use_cases import UseCases
 
@@ -33,7 +33,7 @@ class BatchRoutes:
         sent = (await json_object(call.request)).get("creation_time")
         taken_at = time_of(sent) if isinstance(sent, str) else None
         made = await self._batches.create(
-            call.principal, call.chain.dataset.id, call.chain.subject.id, taken_at=taken_at
+            call.principal, call.dataset.id, call.subject.id, taken_at=taken_at
         )
         return answer(batch_object(made), 201)
 
@@ -41,8 +41,8 @@ class BatchRoutes:
         page = asked(call.request, self._options)
         found, count = await self._batches.page(
             call.principal,
-            call.chain.dataset.id,
-            call.chain.subject.id,
+            call.dataset.id,
+            call.subject.id,
             skip=page.skip,
             limit=page.size,
             order=page.order(_ORDERS),
@@ -51,9 +51,9 @@ class BatchRoutes:
         return paginated(call.request, self._options, page, results, count)
 
     async def read(self, call: Call) -> Response:
-        return answer(batch_object(call.chain.batch))
+        return answer(batch_object(call.batch))
 
     async def delete(self, call: Call) -> Response:
         """Delete a batch with its images and their results."""
-        await self._batches.delete(call.principal, call.chain.batch.id)
+        await self._batches.delete(call.principal, call.batch.id)
         return answer({})

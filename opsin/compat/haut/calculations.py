@@ -10,12 +10,12 @@ from opsin.compat.haut import reports
 from opsin.compat.haut.answers import error_answer
 from opsin.compat.haut.applications import Applications
 from opsin.compat.haut.auxiliary import AuxImages
-from opsin.compat.haut.chain import COMPANY, DATASET, IMAGE, SUBJECT
 from opsin.compat.haut.deliveries import Deliveries
 from opsin.compat.haut.gate import Gate, Row
 from opsin.compat.haut.notifications import Notifications
 from opsin.compat.haut.numbers import Algorithms, declare
 from opsin.compat.haut.options import HautOptions
+from opsin.compat.haut.paths import COMPANY, DATASET, IMAGE, SUBJECT
 from opsin.compat.haut.result_lists import ResultLists
 from opsin.compat.haut.results import Results
 from opsin.compat.haut.runs import Runs

@@ -8,11 +8,11 @@ from starlette.responses import Response
 
 from opsin.compat.haut.answers import answer, telling
 from opsin.compat.haut.bodies import Body, body_of
-from opsin.compat.haut.chain import COMPANY, DATASET
 from opsin.compat.haut.gate import Call, Gate, Row
 from opsin.compat.haut.objects import dataset_object, numbered
 from opsin.compat.haut.options import HautOptions
 from opsin.compat.haut.pages import asked, paginated
+from opsin.compat.haut.paths import COMPANY, DATASET
 from opsin.compat.haut.runs import connected
 from opsin.core.access import Principal
 from opsin.core.capture import IMAGE_TYPES
@@ -137,7 +137,7 @@ class DatasetRoutes:
                 return answer(objects)
 
     async def read(self, call: Call) -> Response:
-        return answer((await self._objects(call.principal, [call.chain.dataset]))[0])
+        return answer((await self._objects(call.principal, [call.dataset]))[0])
 
     async def update(self, call: Call) -> Response:
         """Change what the body names, whichever of the three methods it comes by."""
@@ -149,13 +149,13 @@ class DatasetRoutes:
         }
         with telling("name"):
             changed = await self._datasets.update(
-                call.principal, call.chain.dataset.id, DatasetChanges(**changes)
+                call.principal, call.dataset.id, DatasetChanges(**changes)
             )
         return answer((await self._objects(call.principal, [changed]))[0])
 
     async def delete(self, call: Call) -> Response:
         """Delete it with all that is in it."""
-        await self._datasets.delete(call.principal, call.chain.dataset.id)
+        await self._datasets.delete(call.principal, call.dataset.id)
         return answer({})
 
     async def _objects(

@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from opsin.compat.haut.operations import OPERATIONS, Operation
+from opsin.compat.haut.operation_forms import Operation
+from opsin.compat.haut.operations import OPERATIONS
 from opsin.compat.haut.shapes import INTEGER, SHAPES, TEXT, TIME, reference
 
 ABOUT = (

@@ -4,11 +4,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from opsin.compat.haut.answers import answer
-from opsin.compat.haut.chain import API
 from opsin.compat.haut.gate import Gate, Row
 from opsin.compat.haut.numbers import Algorithms
 from opsin.compat.haut.objects import image_type_object
 from opsin.compat.haut.options import HautOptions
+from opsin.compat.haut.paths import API
 from opsin.core.capture import IMAGE_TYPES
 from opsin.core.use_cases import UseCases
 

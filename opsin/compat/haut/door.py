@@ -12,13 +12,13 @@ from opsin.compat.endpoint import Endpoint, Handler
 from opsin.compat.haut.answers import Refused, error_answer, fault, not_found
 from opsin.compat.haut.batches import BatchRoutes
 from opsin.compat.haut.calculations import CalculationRoutes
-from opsin.compat.haut.chain import API
 from opsin.compat.haut.datasets import DatasetRoutes
 from opsin.compat.haut.dictionaries import DictionaryRoutes
 from opsin.compat.haut.files import FileRoutes
 from opsin.compat.haut.gate import Gate, OpenHandle, Row
 from opsin.compat.haut.images import ImageRoutes
 from opsin.compat.haut.options import HautOptions
+from opsin.compat.haut.paths import API
 from opsin.compat.haut.sign_in import SignInRoutes
 from opsin.compat.haut.subjects import SubjectRoutes
 from opsin.compat.haut.tenants import TenantRoutes

@@ -4,23 +4,26 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import TypeVar
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from opsin.compat.forgery import check_forgery, is_foreign
 from opsin.compat.haut.answers import Refused, fault, not_found
-from opsin.compat.haut.chain import Chain
 from opsin.compat.haut.options import HautOptions
 from opsin.core.access import Access, Principal
 from opsin.core.errors import Forbidden, NotFound, Unauthenticated
-from opsin.core.places import Places
+from opsin.core.places import Place, Places
+from opsin.core.records import Batch, Dataset, Image, Subject
 from opsin.storage.ids import canonical_id
 
 _PRESENTED = re.compile(r"(?:Bearer:?\s+)?(\S+)", re.IGNORECASE)
 _HEADERS = ("authorization", "authentication", "access-token", "x-api-key")
 _COOKIE = "authorization"
 _LEVELS = ("dataset", "subject", "batch", "image")
+
+Record = TypeVar("Record", Dataset, Subject, Batch, Image)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,24 @@ class Call:
     request: Request
     principal: Principal
     """The caller, acting for the company in the path where there is one."""
-    chain: Chain
-    """The dataset, subject, batch and image in the path, each within the one before it."""
+    place: Place | None = None
+    """What the path names, each within the one before it; None where that is no dataset."""
+
+    @property
+    def dataset(self) -> Dataset:
+        return _named(self.place.dataset if self.place else None)
+
+    @property
+    def subject(self) -> Subject:
+        return _named(self.place.subject if self.place else None)
+
+    @property
+    def batch(self) -> Batch:
+        return _named(self.place.batch if self.place else None)
+
+    @property
+    def image(self) -> Image:
+        return _named(self.place.image if self.place else None)
 
     def parameter(self, name: str) -> str:
         """A part of the path as it was sent."""
@@ -81,16 +100,14 @@ class Gate:
             principal = await self.acting(principal, given["company_id"])
         ids = {name: given[f"{name}_id"] for name in _LEVELS if f"{name}_id" in given}
         if "dataset" not in ids:
-            return Call(request, principal, Chain())
+            return Call(request, principal)
         try:
             place = await self._places.find(principal, ids)
         except NotFound:
             if absent is not None:
                 await absent(principal, ids)
             raise
-        return Call(
-            request, principal, Chain(place.dataset, place.subject, place.batch, place.image)
-        )
+        return Call(request, principal, place)
 
     async def caller(self, connection: HTTPConnection) -> Principal:
         """The caller behind any of the forms of token, also of a WebSocket; Refused 401."""
@@ -121,6 +138,12 @@ class Gate:
         if identity is None:
             raise not_found()
         return await self._access.principal_in(principal, identity)
+
+
+def _named(record: Record | None) -> Record:
+    if record is None:
+        raise LookupError("the route's path does not name this")
+    return record
 
 
 def token_of(connection: HTTPConnection) -> str | None:

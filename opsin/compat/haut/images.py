@@ -12,17 +12,18 @@ from starlette.responses import Response
 
 from opsin.compat.haut.answers import answer, invalid, telling
 from opsin.compat.haut.bodies import Body, body_of
-from opsin.compat.haut.chain import BATCH, IMAGE, SUBJECT
 from opsin.compat.haut.files import signed_url
 from opsin.compat.haut.gate import Call, Gate, Row
 from opsin.compat.haut.objects import UNTYPED, image_object, numbered, type_of
 from opsin.compat.haut.options import HautOptions
 from opsin.compat.haut.pages import asked, base_of, paginated
+from opsin.compat.haut.paths import BATCH, IMAGE, SUBJECT
 from opsin.compat.haut.times import time_of
 from opsin.core.access import Principal
 from opsin.core.errors import InvalidImage
 from opsin.core.images import NewImage, decode_base64
 from opsin.core.records import Batch, Dataset, Image
+from opsin.core.roles import Permission
 from opsin.core.use_cases import UseCases
 
 _ORDERS = {"creation_time": "taken_at", "name": "filename"}
@@ -61,17 +62,19 @@ class ImageRoutes:
 
     async def create(self, call: Call) -> Response:
         """Take an image in, and have it analysed."""
+        _require_uploads(call)
         sent = await body_of(call.request, SentImage)
         file = await self._file(sent)
-        return await self._stored(call, sent, file, call.chain.batch)
+        return await self._stored(call, sent, file, call.batch)
 
     async def create_with_batch(self, call: Call) -> Response:
         """The same with a new batch of its own, which is there only if the image is."""
+        _require_uploads(call)
         sent = await body_of(call.request, SentImage)
         file = await self._file(sent)
-        batches, chain = self._use_cases.batches, call.chain
+        batches = self._use_cases.batches
         batch = await batches.create(
-            call.principal, chain.dataset.id, chain.subject.id, taken_at=sent.taken_at
+            call.principal, call.dataset.id, call.subject.id, taken_at=sent.taken_at
         )
         try:
             return await self._stored(call, sent, file, batch)
@@ -83,20 +86,20 @@ class ImageRoutes:
         page = asked(call.request, self._options)
         found, count = await self._use_cases.image_pages.page(
             call.principal,
-            batch_id=call.chain.batch.id,
+            batch_id=call.batch.id,
             skip=page.skip,
             limit=page.size,
             order=page.order(_ORDERS),
         )
-        results = [self._object(call.request, image, call.chain.dataset) for image in found]
+        results = [self._object(call.request, image, call.dataset) for image in found]
         return paginated(call.request, self._options, page, results, count)
 
     async def read(self, call: Call) -> Response:
-        return answer(self._object(call.request, call.chain.image, call.chain.dataset))
+        return answer(self._object(call.request, call.image, call.dataset))
 
     async def delete(self, call: Call) -> Response:
         """Delete an image with its results."""
-        await self._use_cases.images.delete(call.principal, call.chain.image.id)
+        await self._use_cases.images.delete(call.principal, call.image.id)
         return answer({})
 
     async def _file(self, sent: SentImage) -> io.BytesIO:
@@ -108,12 +111,12 @@ class ImageRoutes:
     async def _stored(
         self, call: Call, sent: SentImage, file: io.BytesIO, batch: Batch
     ) -> Response:
-        dataset = call.chain.dataset
+        dataset = call.dataset
         kind = type_of(dataset) or UNTYPED
         new = NewImage(
             dataset.id,
             sent.name or "",
-            subject_id=call.chain.subject.id,
+            subject_id=call.subject.id,
             batch_id=batch.id,
             side=numbered(kind.sides, sent.side_id, "side_id") or kind.sides[0].name,
             light=numbered(kind.lights, sent.light_id, "light_id") or kind.lights[0].name,
@@ -137,3 +140,8 @@ class ImageRoutes:
             return base_of(request, self._options) + signed_url(self._use_cases.links, of)
 
         return image_object(image, dataset, original)
+
+
+def _require_uploads(call: Call) -> None:
+    """Raises Forbidden before any of the picture is read."""
+    call.principal.require(Permission.UPLOAD, call.dataset.id)

@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from opsin.compat.haut.answers import SERVER, VALIDATION, Refused, fault
 from opsin.compat.haut.bodies import Body, checked, json_object
-from opsin.compat.haut.chain import API, IMAGE
 from opsin.compat.haut.gate import Call
+from opsin.compat.haut.paths import API, IMAGE
 from opsin.core.errors import DeadlineExceeded
 from opsin.core.use_cases import UseCases
 
@@ -34,7 +34,7 @@ class ImageReports:
         """An attachment; 422 for a body that cannot be used, 504 when it takes too long."""
         milliseconds = min(await _timeout(call), _LONGEST_MILLISECONDS)
         deadline = asyncio.get_running_loop().time() + milliseconds / 1000
-        image = call.chain.image
+        image = call.image
         try:
             content = await self._reports.pdf(call.principal, image.id, deadline=deadline)
         except DeadlineExceeded as error:

@@ -42,14 +42,14 @@ class ResultLists:
             _identity(asked.application_id),
             asked.application_name or None,
         )
-        items = await self._results.of_image(call.principal, call.chain.image.id, filters)
+        items = await self._results.of_image(call.principal, call.image.id, filters)
         return answer(items)
 
     async def of_subject(self, call: Call) -> Response:
         """Sent while it is read: a subject may have thousands of images."""
         asked = checked(call.request.query_params, AskedTimes)
         pages = self._results.of_subject(
-            call.principal, call.chain.subject.id, asked.date_from, asked.date_to
+            call.principal, call.subject.id, asked.date_from, asked.date_to
         )
         # What cannot be read must be known before the status is sent.
         first: list[Item] = await anext(pages, [])

@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from opsin.compat.haut.answers import answer, invalid
 from opsin.compat.haut.bodies import Body, body_of
-from opsin.compat.haut.chain import API
 from opsin.compat.haut.gate import Call, Gate, Row
 from opsin.compat.haut.options import HautOptions
+from opsin.compat.haut.paths import API
 from opsin.compat.haut.tenants import companies_of
 from opsin.core.accounts import Account
 from opsin.core.sessions import SignedIn

@@ -39,7 +39,7 @@ class SmoothedResults:
         )
         found = await self._history.smoothed(
             call.principal,
-            call.chain.image.id,
+            call.image.id,
             options,
             application_id=asked.application_id or None,
         )

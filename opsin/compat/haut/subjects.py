@@ -9,11 +9,11 @@ from starlette.responses import Response
 
 from opsin.compat.haut.answers import answer, invalid, telling
 from opsin.compat.haut.bodies import Body, body_of
-from opsin.compat.haut.chain import DATASET, SUBJECT
 from opsin.compat.haut.gate import Call, Gate, Row
 from opsin.compat.haut.objects import subject_object
 from opsin.compat.haut.options import HautOptions
 from opsin.compat.haut.pages import asked, paginated
+from opsin.compat.haut.paths import DATASET, SUBJECT
 from opsin.compat.haut.times import MaybeDay
 from opsin.core import capture
 from opsin.core.errors import InvalidInput, NotFound
@@ -89,14 +89,14 @@ class SubjectRoutes:
         sent = await body_of(call.request, SubjectBody)
         new = NewSubject(sent.name, sent.birth_date, sent.sex, sent.meta or {})
         with telling(None):
-            made = await self._subjects.create(call.principal, call.chain.dataset.id, new)
+            made = await self._subjects.create(call.principal, call.dataset.id, new)
         return answer((await self._objects(call, [made]))[0], 201)
 
     async def listed(self, call: Call) -> Response:
         page = asked(call.request, self._options)
         found, count = await self._subjects.page(
             call.principal,
-            call.chain.dataset.id,
+            call.dataset.id,
             skip=page.skip,
             limit=page.size,
             text=page.text,
@@ -106,7 +106,7 @@ class SubjectRoutes:
         return paginated(call.request, self._options, page, results, count)
 
     async def read(self, call: Call) -> Response:
-        return answer((await self._objects(call, [call.chain.subject]))[0])
+        return answer((await self._objects(call, [call.subject]))[0])
 
     async def update(self, call: Call) -> Response:
         """Change what the body names; null takes away what may be missing."""
@@ -121,14 +121,14 @@ class SubjectRoutes:
         changes = SubjectChanges(**{name: values[name] for name in values if name in named})
         with telling(None):
             changed = await self._subjects.update(
-                call.principal, call.chain.dataset.id, call.chain.subject.id, changes
+                call.principal, call.dataset.id, call.subject.id, changes
             )
         return answer((await self._objects(call, [changed]))[0])
 
     async def delete(self, call: Call) -> Response:
         """Delete a subject with all its images and their results."""
-        dataset_id = call.chain.dataset.id
-        await self._subjects.delete(call.principal, dataset_id, [call.chain.subject.id])
+        dataset_id = call.dataset.id
+        await self._subjects.delete(call.principal, dataset_id, [call.subject.id])
         return answer({})
 
     async def delete_many(self, call: Call) -> Response:
@@ -138,7 +138,7 @@ class SubjectRoutes:
             if canonical_id(identity) is None:
                 raise invalid(f"subjects_ids.{place}", "Must be a valid UUID.")
         try:
-            await self._subjects.delete(call.principal, call.chain.dataset.id, sent.subjects_ids)
+            await self._subjects.delete(call.principal, call.dataset.id, sent.subjects_ids)
         except NotFound as error:  # of something in the body, and not in the path
             raise invalid("subjects_ids", error.message, "does_not_exist") from error
         return answer({})
@@ -153,7 +153,7 @@ class SubjectRoutes:
         return [
             subject_object(
                 one,
-                call.chain.dataset,
+                call.dataset,
                 company.name,
                 author_id=people[one.created_by].number if one.created_by in people else None,
                 newest_image_id=newest.get(one.id),

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from starlette.responses import Response
 
 from opsin.compat.haut.answers import answer
-from opsin.compat.haut.chain import API, COMPANY
 from opsin.compat.haut.gate import Call, Gate, Row
 from opsin.compat.haut.options import HautOptions
+from opsin.compat.haut.paths import API, COMPANY
 from opsin.core.access import Principal
 from opsin.core.use_cases import UseCases
 

@@ -7,10 +7,10 @@ from starlette.responses import Response
 
 from opsin.compat.haut.answers import answer, moment, not_found, telling
 from opsin.compat.haut.bodies import Body, body_of
-from opsin.compat.haut.chain import API
 from opsin.compat.haut.gate import Call, Gate, Row
 from opsin.compat.haut.options import HautOptions
 from opsin.compat.haut.pages import asked, number_in, paginated
+from opsin.compat.haut.paths import API
 from opsin.compat.haut.times import MaybeMoment
 from opsin.core.records import ApiKey
 from opsin.core.use_cases import UseCases

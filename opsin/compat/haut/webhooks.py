@@ -79,7 +79,7 @@ class Webhooks:
         self, call: Call, asked: Configuration
     ) -> tuple[Webhook, str | None]:
         """The dataset's webhook, and its secret if it is new."""
-        dataset_id, principal = call.chain.dataset.id, call.principal
+        dataset_id, principal = call.dataset.id, call.principal
         options = self._stored(call, asked, dataset_id).model_dump()
         found = await self._of(principal, dataset_id)
         if found is None:
@@ -108,11 +108,11 @@ class Webhooks:
 
     async def listed(self, call: Call) -> Response:
         """None or one, as a plain list; without what is secret."""
-        found = await self._of(call.principal, call.chain.dataset.id)
+        found = await self._of(call.principal, call.dataset.id)
         return answer([] if found is None else [_shown(found)])
 
     async def delete(self, call: Call) -> Response:
-        found = await self._of(call.principal, call.chain.dataset.id)
+        found = await self._of(call.principal, call.dataset.id)
         if found is None:
             raise not_found()
         try:

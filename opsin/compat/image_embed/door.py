@@ -1,10 +1,9 @@
 """The routes of the image_embed API, each with and without a slash at its end."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
@@ -23,6 +22,9 @@ from opsin.compat.image_embed.requests import (
     read_body,
     read_tasks,
 )
+from opsin.compat.presence import while_present
+from opsin.core.access import Principal
+from opsin.core.roles import Permission
 from opsin.core.use_cases import UseCases
 
 SHARED_PATH = "/analyze_image"
@@ -32,8 +34,6 @@ PATHS = (
     *("/analyze_images", "/available_operations"),
 )
 """Those of this API alone."""
-
-Answer = TypeVar("Answer")
 
 
 class ImageEmbedDoor:
@@ -65,25 +65,25 @@ class ImageEmbedDoor:
         return [*routes]
 
     async def _analyze(self, request: Request) -> Response:
-        caller = await self._callers.caller(request)
+        caller = await self._analyst(request)
         content = await json_body(request)
         body = read_body(AnalyzeRequest, content, self._options.max_tasks)
         url = str(body.image_url)
-        results = await _unless_gone(request, self._analysis.of_url(caller, url, body.tasks))
+        results = await while_present(request, self._analysis.of_url(caller, url, body.tasks))
         return answer({"image_url": url, "results": results})
 
     async def _analyze_upload(self, request: Request) -> Response:
-        caller = await self._callers.caller(request)
+        caller = await self._analyst(request)
         async with upload(request) as given:
             # Before the picture is looked at, as it has always been.
             tasks = read_tasks(given.tasks, self._options.max_tasks)
-            results = await _unless_gone(
+            results = await while_present(
                 request, self._analysis.of_file(caller, given.picture, tasks)
             )
             return answer({"image_url": given.name, "results": results})
 
     async def _analyze_many(self, request: Request) -> Response:
-        caller = await self._callers.caller(request)
+        caller = await self._analyst(request)
         content = await json_body(request)
         body = read_body(AnalyzeManyRequest, content, self._options.max_tasks)
         check_length(len(body.image_urls), self._options.max_images, "image_urls")
@@ -93,6 +93,12 @@ class ImageEmbedDoor:
     async def _operations(self, request: Request) -> Response:
         await self._callers.caller(request)
         return answer(await asyncio.to_thread(listed, self._host, self._availability))
+
+    async def _analyst(self, request: Request) -> Principal:
+        """The caller, who may have pictures analysed; asked before any of the body is read."""
+        caller = await self._callers.caller(request)
+        caller.require(Permission.ANALYZE)
+        return caller
 
 
 def _endpoint(handler: Handler, method: str) -> Endpoint:
@@ -104,24 +110,3 @@ def _refused(methods: Sequence[str]) -> Response:
     refusal = answer({"detail": "Method Not Allowed"}, 405)
     refusal.headers["allow"] = methods[0]
     return refusal
-
-
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, Answer]) -> Answer:
-    """What the work gives; it is cancelled when the client has hung up (ClientDisconnect)."""
-    working = asyncio.create_task(work)
-    leaving = asyncio.create_task(_gone(request))
-    try:
-        await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
-    finally:
-        for task in (working, leaving):
-            task.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
-
-
-async def _gone(request: Request) -> None:
-    """Comes back when the client has; the body has been read."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

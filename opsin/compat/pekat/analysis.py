@@ -76,7 +76,7 @@ class Analysis:
             return context_answer(analysed.context)
         image = analysed.picture
         if isinstance(image, bytes):
-            image = (await self._immediate.decode(principal, image, DECODING)).image
+            image = (await self._immediate.decode_again(principal, image, DECODING)).image
         return await self._image(image, analysed, wanted)
 
     async def warm(self, principal: Principal) -> None:

@@ -22,7 +22,10 @@ from opsin.compat.pekat.multipart import is_form, read_form
 from opsin.compat.pekat.options import SHARED_MEMORY_VERSION, PekatOptions
 from opsin.compat.pekat.parameters import Parameters, Wanted
 from opsin.compat.pekat.shared_memory import check_support
+from opsin.compat.presence import while_present
+from opsin.core.access import Principal
 from opsin.core.errors import Forbidden, InvalidImage, NotFound
+from opsin.core.roles import Permission
 from opsin.core.use_cases import UseCases
 
 PATHS = (
@@ -78,7 +81,8 @@ class PekatDoor:
         """At once; with `init_model`, when the models of the flow are in memory."""
         parameters = Parameters.of_query(request.scope["query_string"])
         if parameters.is_on("init_model"):
-            await self._analysis.warm(await self._callers.caller(request, parameters))
+            caller = await self._analyst(request, parameters)
+            await while_present(request, self._analysis.warm(caller))
         return Response(b'{"status":"ok"}', media_type="application/json")
 
     async def _version(self, request: Request) -> Response:
@@ -90,36 +94,42 @@ class PekatDoor:
     async def _file(self, request: Request) -> Response:
         begun = time.perf_counter()
         parameters = Parameters.of_query(request.scope["query_string"])
-        caller = await self._callers.caller(request, parameters)
+        caller = await self._analyst(request, parameters)
         body, parameters = await _body(request, parameters)
         wanted = Wanted.of(parameters)
         if not body:
             raise InvalidImage("the request has no image")
-        return await self._analysis.of_file(caller, body, wanted, begun)
+        return await while_present(request, self._analysis.of_file(caller, body, wanted, begun))
 
     async def _frame(self, request: Request) -> Response:
         begun = time.perf_counter()
         parameters = Parameters.of_query(request.scope["query_string"])
-        caller = await self._callers.caller(request, parameters)
+        caller = await self._analyst(request, parameters)
         body, parameters = await _body(request, parameters)
         wanted = Wanted.of(parameters)
         frame = await asyncio.to_thread(decode_frame, body, parameters, self._limits)
-        return await self._analysis.of_frame(caller, frame, wanted, begun)
+        return await while_present(request, self._analysis.of_frame(caller, frame, wanted, begun))
 
     async def _shared_frame(self, request: Request) -> Response:
         begun = time.perf_counter()
         if not self._options.shares_memory or not is_of_this_machine(request):
             raise NotFound("pictures are not taken from shared memory here")
         parameters = Parameters.of_query(request.scope["query_string"])
-        caller = await self._callers.caller(request, parameters)
+        caller = await self._analyst(request, parameters)
         wanted = Wanted.of(parameters)
         frame = await asyncio.to_thread(decode_shared_frame, parameters, self._limits)
-        return await self._analysis.of_frame(caller, frame, wanted, begun)
+        return await while_present(request, self._analysis.of_frame(caller, frame, wanted, begun))
 
     async def _last_image(self, request: Request) -> Response:
         parameters = Parameters.of_query(request.scope["query_string"])
         caller = await self._callers.caller(request, parameters)
         return await self._analysis.last(caller, Wanted.of(parameters))
+
+    async def _analyst(self, request: Request, parameters: Parameters) -> Principal:
+        """The caller, who may have pictures analysed; asked before any of a picture is read."""
+        caller = await self._callers.caller(request, parameters)
+        caller.require(Permission.ANALYZE)
+        return caller
 
     async def _stop(self, request: Request) -> Response:
         """Only for whoever started the server, and gave it the key."""

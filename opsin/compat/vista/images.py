@@ -21,6 +21,8 @@ from opsin.core.errors import NotFound, TooLarge
 from opsin.core.image_search import ImageSearch
 from opsin.core.images import NewImage
 from opsin.core.records import Image
+from opsin.core.roles import Permission
+from opsin.storage.ids import canonical_id
 
 _LARGEST_THUMBNAIL = 2048
 
@@ -33,7 +35,7 @@ class ImageRoutes:
 
     def add_to(self, routes: Routes) -> None:
         tag, many, one = "images", "/projects/{project_id}/images", "/images/{image_id}"
-        routes.add("POST", many, self.upload, status=201, tag=tag)
+        routes.add("POST", many, self.upload, status=201, tag=tag, before=self._may_upload)
         routes.add("GET", many, self.listed, tag=tag)
         routes.add("GET", one, self.read, tag=tag)
         routes.add("GET", f"{one}/download", self.download, tag=tag)
@@ -131,6 +133,13 @@ class ImageRoutes:
             image, min(width, most), min(height, most), keep_format=True
         )
         return Response(picture, media_type=kind, headers=_headers(image))
+
+    async def _may_upload(self, request: Request) -> None:
+        """Raises Forbidden, or NotFound for a project that is not there."""
+        identity = canonical_id(request.path_params["project_id"])
+        if identity is not None:  # of what is no id at all, FastAPI tells what is wrong
+            principal = await self._door.project(request, identity)
+            principal.require(Permission.UPLOAD, identity)
 
     async def _image(self, request: Request, image_id: UUID, *, deleted: bool = False) -> Image:
         principal = await self._door.image(request, image_id)

@@ -1,6 +1,6 @@
 """Routes behind the gate: each in both slash forms, with every error in the API's own form."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,8 @@ from opsin.compat.vista.gate import API, Admission, Gate, Policy, prefix_of
 from opsin.core.errors import NotFound
 
 Endpoint = Callable[..., Any]
+Before = Callable[[Request], Awaitable[None]]
+"""Raises what is to be answered instead of reading the body."""
 
 
 class Routes:
@@ -42,13 +44,15 @@ class Routes:
         body: type[Any] | None = None,
         direct: bool = False,
         remembers: bool = True,
+        before: Before | None = None,
     ) -> None:
         """One route; `body` documents what an endpoint reads for itself.
 
         With `direct`, usual requests go past FastAPI.  Without `remembers` the endpoint keeps its
-        answers to signed requests itself, in the transaction of what it does.
+        answers to signed requests itself, in the transaction of what it does.  FastAPI reads a form
+        before it calls its endpoint: `before` is asked while the body is still on its way.
         """
-        pass_to = self._passes[endpoint] = partial(_pass, self._gate, policy, remembers)
+        pass_to = self._passes[endpoint] = partial(_pass, self._gate, policy, remembers, before)
         extra: dict[str, Any] = {"security": SECURITY[policy]}
         if body is not None:
             # With a name of its own, below which its references are looked for.
@@ -96,12 +100,19 @@ def _gated(passes: Mapping[Endpoint, Answer]) -> type[APIRoute]:
 
 
 async def _pass(
-    gate: Gate, policy: Policy, remembers: bool, request: Request, handle: Handle
+    gate: Gate,
+    policy: Policy,
+    remembers: bool,
+    before: Before | None,
+    request: Request,
+    handle: Handle,
 ) -> Response:
     """What `handle` answers to whoever may pass; every error in the API's own form."""
     try:
         admitted = await gate.admit(request, policy)
         request.state.admission = admitted
+        if before is not None:
+            await before(request)
         act = partial(_answered, request, handle)
         return await gate.remembered(request, admitted, act) if remembers else await act()
     except Exception as error:

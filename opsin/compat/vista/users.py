@@ -95,7 +95,7 @@ class UserRoutes:
     async def create_key(self, request: Request, body: KeyCreate) -> Response:
         """A new key; its text is shown this once."""
         caller = self._door.caller(request)
-        record, text = await self._door.use_cases.access.create_key(caller.home, body.name)
+        record, text = await self._door.use_cases.api_keys.create(caller.home, body.name)
         made = key_object(record, caller.home.identity)
         request.state.told_again = error_answer(Conflict(_TOLD_ONCE))
         return json_answer({"api_key": made, "key": text}, 201)
@@ -111,12 +111,12 @@ class UserRoutes:
         caller = self._door.caller(request)
         if str(key_id) not in {key.id for key in await self._own_keys(caller)}:
             raise NotFound("API key not found")
-        await self._door.use_cases.access.revoke_key(caller.home, str(key_id))
+        await self._door.use_cases.api_keys.revoke(caller.home, str(key_id))
         return Response(status_code=204)
 
     async def _own_keys(self, caller: Caller) -> list[Any]:
         """Those of the account; for a key of none, those of its company that are of none."""
-        found = await self._door.use_cases.access.keys(caller.home)
+        found = await self._door.use_cases.api_keys.listed(caller.home)
         return [key for key in found if key.account_id == caller.home.account_id]
 
     async def _user(self, caller: Caller) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from opsin.compat.whales.texts import TOO_MANY_REQUESTS
 from opsin.core.access import Access, Principal, presented_key
 from opsin.core.error_statuses import whole_seconds
 from opsin.core.rate_limits import RateLimits
+from opsin.core.roles import Permission
 
 _NOBODY = "unknown"
 """The address of those who come without one, by a socket of this machine."""
@@ -34,8 +35,12 @@ class Callers:
         return await self._access.authenticate(key)
 
     async def limited(self, request: Request) -> Principal:
-        """The same for predictions, of which an address may ask for so many; raises Refused."""
+        """The same for predictions, of which an address may ask for so many.
+
+        Raises Refused, and Forbidden for who may have nothing analysed, before the body is read.
+        """
         principal = await self.caller(request)
+        principal.require(Permission.ANALYZE)
         if self._options.limit is not None:
             address = request.client.host if request.client else _NOBODY
             wait = await self._limits.enter(self._options.limit, address)

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from opsin.compat.endpoint import Endpoint, Handler
+from opsin.compat.presence import while_present
 from opsin.compat.whales import exports
 from opsin.compat.whales.answers import Refused, answer, error_answer
 from opsin.compat.whales.batches import Batches
@@ -16,7 +17,6 @@ from opsin.compat.whales.detections import record_of, wire
 from opsin.compat.whales.identification import Answered, Identifier
 from opsin.compat.whales.metrics import WhalesCounts, WhalesMetrics
 from opsin.compat.whales.options import WhalesOptions
-from opsin.compat.whales.presence import while_present
 from opsin.compat.whales.texts import (
     EMPTY_FILE,
     METHOD_NOT_ALLOWED,

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +14,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from opsin import __version__
-from opsin.core.backup.blob_copies import Copied, copy_blobs, named_blobs, read_blob_list
+from opsin.core.backup.blob_copies import named_blobs
+from opsin.core.backup.file_copies import FileCopies, Progress
 from opsin.core.backup.lines import write_lines
 from opsin.core.backup.manifest import (
     BLOB_LIST,
@@ -46,21 +47,34 @@ from opsin.storage.table_rows import (
     tables_in_order,
 )
 
-Progress = Callable[[str, int, int | None], None]
-"""Told of what is being done, how much of it is done, and of how much, where that is known."""
-
-_FEW = 64  # files that others may wait for while they are copied
+_FEW = 64  # files for the end: the fewer, the smaller the chance that one of them is removed
 _MOST_PASSES = 8
+_MOST_TRIES = 3  # to read the rows without anybody waiting; then nobody removes files meanwhile
 
 
 @dataclass(frozen=True, slots=True)
 class BackupOptions:
-    """`copy_blobs` False only lists the files; `since` is an earlier backup to share files with."""
+    """`copy_blobs` False only lists the files; `since` is an earlier backup to share files with.
+
+    Files are shared by name and size; with `verify` each is read first, and held to its digest.
+    """
 
     copy_blobs: bool = True
     since: Path | None = None
+    verify: bool = False
     models: bool = False
     secret: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """One snapshot of the database, as the manifest tells of it."""
+
+    revision: str
+    numbers: dict[str, int]
+    tables: tuple[SavedTable, ...]
+    listed: LinesFile
+    missing: tuple[str, ...]
 
 
 class Backup:
@@ -109,86 +123,80 @@ class Backup:
     async def _write(self, work: Path, options: BackupOptions, progress: Progress) -> Manifest:
         target = LocalBlobStore(work / BLOBS)
         (work / TABLES).mkdir(mode=0o700)
+        earlier = None if options.since is None else LocalBlobStore(options.since / BLOBS)
+        files = FileCopies(
+            self._database, self._blobs, target, progress, earlier=earlier, verify=options.verify
+        )
         if options.copy_blobs:
-            await self._copy_ahead(work, target, options, progress)
-        async with AsyncExitStack() as stack:
-            async with self._database.write() as transaction:
-                # Until the last file is copied, nobody removes one.
-                await transaction.lock_blobs(exclusive=False, for_long=True)
-                connection = await stack.enter_async_context(frozen(self._url))
-                tables = await tables_in_order(connection)
-                listed = await write_lines(work / BLOB_LIST, named_blobs(connection, tables))
-                copied = Copied()
-                if options.copy_blobs:
-                    copied = await self._copy(work / BLOB_LIST, listed, target, options, progress)
-            revision = await _revision(connection)
-            numbers = await last_numbers(connection)
-            saved = [await _save(connection, one, work, progress) for one in tables]
-        size = await self._drop_unnamed(work, listed, target)
+            await self._copy_ahead(work, files)
+        moment, tries = None, 0
+        while moment is None:
+            moment = await self._moment(work, files, options, progress, held=tries == _MOST_TRIES)
+            tries += 1
         return Manifest(
             format=FORMAT,
             opsin=__version__,
             created_at=datetime.now(UTC),
-            revision=revision,
+            revision=moment.revision,
             database=self._kind,
-            tables=tuple(saved),
-            numbers=numbers,
+            tables=moment.tables,
+            numbers=moment.numbers,
             blobs=SavedBlobs(
                 copied=options.copy_blobs,
-                bytes=size,
-                listed=listed,
-                missing=tuple(copied.missing),
+                bytes=await files.keep_only(work / BLOB_LIST, moment.listed),
+                listed=moment.listed,
+                missing=moment.missing,
             ),
             secret=await asyncio.to_thread(self._save_secret, work, options),
             models=await asyncio.to_thread(self._save_models, work, options),
         )
 
-    async def _copy_ahead(
-        self, work: Path, target: LocalBlobStore, options: BackupOptions, progress: Progress
-    ) -> None:
+    async def _moment(
+        self,
+        work: Path,
+        files: FileCopies,
+        options: BackupOptions,
+        progress: Progress,
+        *,
+        held: bool,
+    ) -> _Moment | None:
+        """Save the rows of one snapshot, and all files that they name.
+
+        None where one of them was removed before it was copied; nobody removes any while `held`.
+        """
+        async with AsyncExitStack() as stack:
+            async with AsyncExitStack() as hold:
+                if held:
+                    transaction = await hold.enter_async_context(self._database.write())
+                    await transaction.lock_blobs(exclusive=False, for_long=True)
+                connection = await stack.enter_async_context(frozen(self._url))
+                tables = await tables_in_order(connection)
+                (work / BLOB_LIST).unlink(missing_ok=True)  # of the moment before
+                listed = await write_lines(work / BLOB_LIST, named_blobs(connection, tables))
+                missing: Sequence[str] = ()
+                if options.copy_blobs:
+                    missing = (await files.copy(work / BLOB_LIST, listed)).missing
+            if missing and not held:
+                lost = await files.settle(missing, tables)
+                if lost is None:
+                    return None
+                missing = lost
+            revision = await _revision(connection)
+            numbers = await last_numbers(connection)
+            saved = [await _save(connection, one, work, progress) for one in tables]
+        return _Moment(revision, numbers, tuple(saved), listed, tuple(missing))
+
+    async def _copy_ahead(self, work: Path, files: FileCopies) -> None:
         """Copy what is named now, again and again, until only a few are left for the end."""
         path = work / f"ahead-{BLOB_LIST}"
         for _ in range(_MOST_PASSES):
             async with frozen(self._url) as connection:
                 tables = await tables_in_order(connection)
                 listed = await write_lines(path, named_blobs(connection, tables))
-            copied = await self._copy(path, listed, target, options, progress)
+            copied = await files.copy(path, listed)
             await asyncio.to_thread(path.unlink)
             if copied.files <= _FEW:
                 return
-
-    async def _copy(
-        self,
-        path: Path,
-        listed: LinesFile,
-        target: LocalBlobStore,
-        options: BackupOptions,
-        progress: Progress,
-    ) -> Copied:
-        earlier = None if options.since is None else LocalBlobStore(options.since / BLOBS)
-        count = 0
-
-        def done(_size: int) -> None:
-            nonlocal count
-            count += 1
-            progress("files", count, listed.lines)
-
-        wanted = read_blob_list(path, listed)
-        return await copy_blobs(wanted, self._blobs, target, earlier=earlier, done=done)
-
-    async def _drop_unnamed(self, work: Path, listed: LinesFile, target: LocalBlobStore) -> int:
-        """Remove copies of what was deleted before the snapshot; bytes of what is named."""
-        size = 0
-        named = set[bytes]()
-        wanted = read_blob_list(work / BLOB_LIST, listed)
-        async for blob in wanted:
-            size += blob.size
-            named.add(bytes.fromhex(blob.sha256))
-        async for copy in target.list():
-            digest = copy.key.partition("/")[2].replace("/", "")
-            if bytes.fromhex(digest) not in named:
-                await target.delete(copy.key)
-        return size
 
     @property
     def _kind(self) -> Literal["sqlite", "postgresql"]:

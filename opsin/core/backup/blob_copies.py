@@ -2,13 +2,20 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Sequence,
+)
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
-from sqlalchemy import column, false, func, select, table, union_all
+from sqlalchemy import Select, column, false, func, select, table, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from opsin.core.backup.lines import read_lines
@@ -55,6 +62,27 @@ async def named_blobs(
     connection: AsyncConnection, tables: Sequence[RowTable]
 ) -> AsyncIterator[tuple[int, bytes]]:
     """The files that images and artifacts name, by digest, as lines for `write_lines`."""
+    options = _naming(tables).execution_options(yield_per=ROWS_AT_ONCE)
+    async with connection.stream(options) as result:
+        async for rows in result.partitions(ROWS_AT_ONCE):
+            lines = b"".join(
+                orjson.dumps(tuple(row), option=orjson.OPT_APPEND_NEWLINE) for row in rows
+            )
+            yield len(rows), lines
+
+
+async def still_named(
+    connection: AsyncConnection, tables: Sequence[RowTable], digests: Collection[str]
+) -> list[NamedBlob]:
+    """Those of the files that a row names."""
+    rows = await connection.execute(_naming(tables, digests))
+    return [NamedBlob(*row) for row in rows]
+
+
+def _naming(
+    tables: Sequence[RowTable], digests: Collection[str] | None = None
+) -> Select[str, int, str]:
+    """Digest, size and type of every file that rows name, or of these, in the digests' order."""
     named = []
     for one in tables:
         if one.name not in ("images", "artifacts"):
@@ -62,22 +90,17 @@ async def named_blobs(
         types = dict(zip(one.columns, one.types, strict=True))
         c = table(one.name, *(column(name, types[name]) for name in types)).c
         chosen = select(c.sha256, c.size_bytes, c.content_type).where(c.sha256.is_not(None))
+        if digests is not None:
+            chosen = chosen.where(c.sha256.in_(digests))
         if "storage_deleted" in types:
             chosen = chosen.where(c.storage_deleted == false())
         named.append(chosen)
     every = union_all(*named).subquery()
-    statement = (
+    return (
         select(every.c.sha256, func.max(every.c.size_bytes), func.max(every.c.content_type))
         .group_by(every.c.sha256)
         .order_by(every.c.sha256)
     )
-    options = statement.execution_options(yield_per=ROWS_AT_ONCE)
-    async with connection.stream(options) as result:
-        async for rows in result.partitions(ROWS_AT_ONCE):
-            lines = b"".join(
-                orjson.dumps(tuple(row), option=orjson.OPT_APPEND_NEWLINE) for row in rows
-            )
-            yield len(rows), lines
 
 
 async def read_blob_list(path: Path, said: LinesFile) -> AsyncGenerator[NamedBlob, None]:
@@ -94,11 +117,13 @@ async def copy_blobs(
     target: BlobStore,
     *,
     earlier: LocalBlobStore | None = None,
+    verify: bool = False,
     done: Done,
 ) -> Copied:
     """Copy what is not in `target` yet, each file held to its digest; a few at once.
 
-    Files that `earlier` has as well become links to it.  Raises StorageError where a store fails.
+    Files that `earlier` has as well, by name and size, become links to it; with `verify` only those
+    whose bytes are still those of their name.  Raises StorageError where a store fails.
     """
     copied = Copied()
 
@@ -108,6 +133,7 @@ async def copy_blobs(
             linked = (
                 earlier is not None
                 and isinstance(target, LocalBlobStore)
+                and (not verify or await _is_whole(earlier, blob.sha256))
                 and await target.link(key, earlier, blob.size)
             )
             if not linked:
@@ -139,6 +165,17 @@ async def checked(store: BlobStore, sha256: str) -> AsyncGenerator[bytes, None]:
         raise DamagedError("a stored file is damaged")
 
 
+async def _is_whole(store: BlobStore, sha256: str) -> bool:
+    """Whether the file can be read, and is that of its name."""
+    try:
+        async with aclosing(checked(store, sha256)) as chunks:
+            async for _ in chunks:
+                pass
+    except BlobNotFound:
+        return False
+    return True
+
+
 async def not_readable(
     wanted: AsyncGenerator[NamedBlob, None], store: BlobStore, *, whole: bool, done: Done
 ) -> list[str]:
@@ -148,12 +185,7 @@ async def not_readable(
     async def look(blob: NamedBlob) -> None:
         is_fine = blob.is_that(await store.stat(content_key(blob.sha256)))
         if is_fine and whole:
-            try:
-                async with aclosing(checked(store, blob.sha256)) as chunks:
-                    async for _ in chunks:
-                        pass
-            except BlobNotFound:
-                is_fine = False
+            is_fine = await _is_whole(store, blob.sha256)
         if not is_fine:
             missing.append(blob.sha256)
         done(blob.size)

@@ -3,8 +3,8 @@
 from contextlib import aclosing
 from pathlib import Path
 
-from opsin.core.backup.backup import Progress
 from opsin.core.backup.blob_copies import not_readable, read_blob_list
+from opsin.core.backup.file_copies import Progress
 from opsin.core.backup.lines import read_lines
 from opsin.core.backup.manifest import (
     BLOB_LIST,

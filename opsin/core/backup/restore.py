@@ -9,9 +9,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from opsin.core.backup.backup import Progress, write_private
+from opsin.core.backup.backup import write_private
 from opsin.core.backup.blob_copies import copy_blobs, not_readable, read_blob_list
 from opsin.core.backup.check import check_rows, check_secret
+from opsin.core.backup.file_copies import Progress
 from opsin.core.backup.lines import digest_of, read_lines
 from opsin.core.backup.manifest import (
     BLOB_LIST,

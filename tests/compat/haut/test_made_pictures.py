@@ -71,5 +71,5 @@ async def test_they_go_with_the_image(working: Haut) -> None:
 async def company_key(haut: Haut) -> str:
     access = haut.parts.use_cases.access
     principal = await access.authenticate(haut.ours.token)
-    _, key = await access.create_key(principal, "a key")
+    _, key = await haut.parts.use_cases.api_keys.create(principal, "a key")
     return key

@@ -132,7 +132,7 @@ async def test_a_key_of_a_company_is_nobodys(any_haut: Haut) -> None:
     found = await access.find_company("ours")
     assert found is not None
     principal = await access.authenticate(any_haut.ours.token)
-    _, key = await access.create_key(
+    _, key = await any_haut.parts.use_cases.api_keys.create(
         type(principal)(company_id=found.id, name="an integration"), "a key"
     )
     headers = {"Authorization": f"Bearer {key}"}

@@ -133,7 +133,7 @@ async def test_a_key_of_no_account_has_no_user(served: Haut) -> None:
     use_cases = served.parts.use_cases
     company = await use_cases.access.find_company("ours")
     assert company is not None
-    _, key = await use_cases.access.create_key(Principal(company.id, "a test"), "a key")
+    _, key = await use_cases.api_keys.create(Principal(company.id, "a test"), "a key")
     path = f"/notifications/?user_id={served.ours.number}"
     assert await refused(served, path, {"Authorization": key}) == 403
     path = f"/notifications/results/?company_id={company.id}"

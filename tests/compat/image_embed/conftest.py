@@ -1,7 +1,6 @@
 """A server with small checkpoints for every operation, and a web server for its pictures."""
 
 import json
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from opsin.core.contract import Target
 from opsin.core.models.store import ModelStore
 from opsin.settings import Settings
 from tests.compat.image_embed.person_plugin import SOURCE
-from tests.conftest import LiveServer, serve
+from tests.conftest import LiveServer, serve, without_settings
 from tests.core.loopback import Server, answer, running
 from tests.pictures import portrait
 from tests.plugins.caption.models import blip_folder
@@ -58,8 +57,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def clean() -> Iterator[None]:
     """Fixtures of a module are made before the environment of its first test is cleaned."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("OPSIN_")]:
-            patch.delenv(name)
+        without_settings(patch)
         yield
 
 

@@ -1,7 +1,6 @@
 """Servers with the PEKAT API and a flow whose findings are known."""
 
 import json
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,7 +14,7 @@ import pytest_asyncio
 from opsin.settings import Settings
 from tests.compat.pekat.bright_plugin import SOURCE
 from tests.compat.pekat.sdks import old_sdk as old_sdk
-from tests.conftest import LiveServer, serve
+from tests.conftest import LiveServer, serve, without_settings
 
 Frame = npt.NDArray[np.uint8]
 
@@ -63,8 +62,7 @@ async def pekat(
 async def shared_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LiveServer]:
     """The same for all tests of a module that asks nothing about what was sent before."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("OPSIN_")]:
-            patch.delenv(name)
+        without_settings(patch)
         settings = Settings(data_dir=tmp_path_factory.mktemp("pekat"), worker=False)
     async with pekat(settings) as live:
         yield live

@@ -60,7 +60,7 @@ async def test_keys_of_the_server_and_their_companies(settings: Settings) -> Non
         keys = []
         for name in ("ours", "theirs"):
             company = Principal((await access.ensure_company(name)).id, name)
-            keys.append((await access.create_key(company, "camera"))[1])
+            keys.append((await parts.use_cases.api_keys.create(company, "camera"))[1])
     ours, theirs = keys
     async with pekat(strict) as live:
         for query in ("", "&api_key=opsin_nothing_at_all"):

@@ -75,8 +75,8 @@ async def vista_server(settings: Settings) -> AsyncIterator[Vista]:
         access = parts.use_cases.access
         ours = Principal((await access.ensure_company("ours")).id, "ours")
         theirs = Principal((await access.ensure_company("theirs")).id, "theirs")
-        key = (await access.create_key(ours, "a key"))[1]
-        their_key = (await access.create_key(theirs, "a key"))[1]
+        key = (await parts.use_cases.api_keys.create(ours, "a key"))[1]
+        their_key = (await parts.use_cases.api_keys.create(theirs, "a key"))[1]
         yield Vista(live, parts, ours, theirs, key, their_key)
 
 

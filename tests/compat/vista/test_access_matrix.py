@@ -109,13 +109,14 @@ def expected(case: Case, prefix: str, who: Who, *, is_dev: bool = False) -> int:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def headers(any_vista: Vista) -> dict[str, dict[str, str]]:
     """What each kind of caller sends beside a signature."""
-    access, accounts = any_vista.parts.use_cases.access, any_vista.parts.use_cases.accounts
-    revoked, text = await access.create_key(any_vista.ours, "a key that ends")
-    await access.revoke_key(any_vista.ours, revoked.id)
-    await accounts.add_member("ours", "member@example.org")
-    await accounts.add_member("theirs", "stranger@example.org")
+    use_cases = any_vista.parts.use_cases
+    keys, memberships, accounts = use_cases.api_keys, use_cases.memberships, use_cases.accounts
+    revoked, text = await keys.create(any_vista.ours, "a key that ends")
+    await keys.revoke(any_vista.ours, revoked.id)
+    await memberships.add("ours", "member@example.org")
+    await memberships.add("theirs", "stranger@example.org")
     client, off = any_vista.client, {"X-User-Email": "off@example.org"}
-    await accounts.add_member("ours", "off@example.org")
+    await memberships.add("ours", "off@example.org")
     off |= {"X-Proxy-Secret": PROXY_SECRET}
     made = await client.post("/api/api-keys", json={"name": "k"}, headers=off)
     account = await accounts.of_email("off@example.org")

@@ -7,8 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
+from opsin.core.actors import operator
 from opsin.core.audit_log import AuditFilter
 from opsin.core.reach import KNOWN_SECONDS
+from opsin.core.role_grants import Holder
 from opsin.core.roles import Role
 from tests.compat.vista.conftest import PROXY_SECRET, Vista
 from tests.compat.vista.documented_client import MLPipelineClient, run_ml_analysis
@@ -43,7 +45,7 @@ async def upload(vista: Vista, project_id: str, name: str, metadata: str = "{}")
 
 
 async def test_a_proxy_names_users(any_vista: Vista) -> None:
-    client, accounts = any_vista.client, any_vista.parts.use_cases.accounts
+    client, memberships = any_vista.client, any_vista.parts.use_cases.memberships
     me = (await client.get("/api/users/me", headers=proxy("Ada@Example.ORG"))).json()
     assert me["email"] == "ada@example.org"
     refused = await client.post(
@@ -52,7 +54,7 @@ async def test_a_proxy_names_users(any_vista: Vista) -> None:
         headers=proxy("ada@example.org"),
     )
     assert refused.status_code == 403
-    await accounts.add_member("ours", "ada@example.org")
+    await memberships.add("ours", "ada@example.org")
     await asyncio.sleep(KNOWN_SECONDS)  # it is another process's accounts that were told
     identity = await project(any_vista, proxy("ada@example.org"))
     groups = await client.get("/api/users/me/groups", headers=proxy("ada@example.org"))
@@ -65,10 +67,37 @@ async def test_a_proxy_names_users(any_vista: Vista) -> None:
     assert identity in ids
     other = await client.get(f"/api/projects/{identity}", headers=proxy("bob@example.org"))
     assert (other.status_code, other.json()) == (403, {"detail": "Access forbidden"})
-    await accounts.remove_member("ours", "ada@example.org")
+    await memberships.remove("ours", "ada@example.org")
     await asyncio.sleep(KNOWN_SECONDS)
     gone = await client.get(f"/api/projects/{identity}", headers=proxy("ada@example.org"))
     assert gone.status_code == 403
+
+
+async def test_whoever_may_do_nothing_any_more_may_end_their_own_keys(any_vista: Vista) -> None:
+    client, use_cases = any_vista.client, any_vista.parts.use_cases
+    dan = proxy("dan@example.org")
+    account = await use_cases.accounts.create("dan@example.org", company="demoted")
+    by = operator(account.company_id)
+    foreign, _ = await use_cases.api_keys.create(by, "somebody else's")
+    made = [
+        (await client.post("/api/api-keys", json={"name": name}, headers=dan)).json()
+        for name in ("first", "second")
+    ]
+    await use_cases.role_grants.set_role(by, Holder(account.id), None)
+    await asyncio.sleep(KNOWN_SECONDS)  # it is another process that was told
+    listed = (await client.get("/api/api-keys", headers=dan)).json()
+    assert [one["id"] for one in listed] == [one["api_key"]["id"] for one in reversed(made)]
+    assert (await client.post("/api/api-keys", json={"name": "k"}, headers=dan)).status_code == 403
+    first, second = [one["api_key"]["id"] for one in made]
+    for shown, key_id, expected in (
+        (dan, foreign.id, 404),
+        (dan, first, 204),
+        ({"X-API-Key": made[1]["key"]}, foreign.id, 404),
+        ({"X-API-Key": made[1]["key"]}, second, 204),
+        ({"X-API-Key": made[1]["key"]}, second, 401),
+    ):
+        answer = await client.delete(f"/api/api-keys/{key_id}", headers=shown)
+        assert answer.status_code == expected, answer.text
 
 
 async def test_what_a_signature_alone_has_done_is_noted_as_such(vista: Vista) -> None:
@@ -84,7 +113,7 @@ async def test_what_somebody_may_do_is_said_by_each_group(vista: Vista) -> None:
     await use_cases.accounts.create(
         "guest@example.org", company="theirs", password="correct horse", role=Role.VIEWER
     )
-    await use_cases.accounts.add_member("ours", "guest@example.org", Role.ADMIN)
+    await use_cases.memberships.add("ours", "guest@example.org", Role.ADMIN)
     session = (await use_cases.sessions.login("guest@example.org", "correct horse")).access_token
     caller = await use_cases.access.authenticate(session)
     _, private = await use_cases.private_tokens.create(caller, "a script")
@@ -101,7 +130,7 @@ async def test_what_somebody_may_do_is_said_by_each_group(vista: Vista) -> None:
         at_home = await client.post("/api/projects", json=body, headers=headers)
         assert at_home.status_code == 403, at_home.text
     # A key is of one group: elsewhere it does no more than there, whatever its maker may.
-    made = await use_cases.access.create_key(
+    made = await use_cases.api_keys.create(
         await use_cases.access.principal_in(caller, vista.ours.company_id), "k", role=Role.VIEWER
     )
     key = {"Authorization": f"Bearer {made[1]}"}
@@ -129,7 +158,7 @@ async def test_headers_that_name_nobody(vista: Vista, headers: dict[str, str], d
 
 async def test_administrators_manage_users(vista: Vista) -> None:
     client, boss = vista.client, proxy("boss@example.org")
-    await vista.parts.use_cases.accounts.add_member("admin", "boss@example.org")
+    await vista.parts.use_cases.memberships.add("admin", "boss@example.org")
     made = await client.post("/api/users/", json={"email": "Eve@example.org"}, headers=boss)
     assert made.status_code == 201
     twice = await client.post("/api/users", json={"email": "eve@example.org"}, headers=boss)
@@ -305,9 +334,9 @@ async def test_classes_that_are_in_use_stay(vista: Vista) -> None:
 
 
 async def test_comments_are_their_authors(vista: Vista) -> None:
-    client, accounts = vista.client, vista.parts.use_cases.accounts
+    client, memberships = vista.client, vista.parts.use_cases.memberships
     for email in ("ann@example.org", "ben@example.org"):
-        await accounts.add_member("ours", email)
+        await memberships.add("ours", email)
     image = (await upload(vista, await project(vista, vista.user), "a.png")).json()["id"]
     url, text = f"/api/images/{image}/comments", {"text": "a fin"}
     made = await client.post(url, json=text, headers=proxy("ann@example.org"))

@@ -45,7 +45,7 @@ async def test_the_text_of_a_key_is_kept_nowhere(any_vista: Vista) -> None:
 async def test_two_users_say_the_same(any_vista: Vista) -> None:
     """Of a user's own change only the user's own repeat is one."""
     image = await any_vista.image()
-    second = (await any_vista.parts.use_cases.access.create_key(any_vista.ours, "second"))[1]
+    second = (await any_vista.parts.use_cases.api_keys.create(any_vista.ours, "second"))[1]
     keys = [any_vista.key, second, any_vista.key, second]
     said = [await post(any_vista, f"/images/{image}/comments", {"text": "ok"}, k) for k in keys]
     assert {answer.status_code for answer in said} == {201}

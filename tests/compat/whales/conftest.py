@@ -1,6 +1,5 @@
 """Servers with the whales API and small checkpoints; those of a module share one."""
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest_asyncio
 import torch
 
 from tests.compat.whales.making import checkpoints, manifest, settings_of
-from tests.conftest import LiveServer, serve
+from tests.conftest import LiveServer, serve, without_settings
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -46,8 +45,7 @@ async def whales(
 ) -> AsyncIterator[LiveServer]:
     """A gate that lets everything pass, and prototypes of four individuals."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("OPSIN_")]:
-            patch.delenv(name)
+        without_settings(patch)
         folder = tmp_path_factory.mktemp("whales")
         settings = settings_of(folder, manifest(weights))
     async with serve(settings) as live:
