@@ -82,11 +82,15 @@ async def running(folder: Path, workers: int, environment: Mapping[str, str]):  
 
 
 class Load:
-    """Callers of several kinds, each of which counts what it was answered."""
+    """Callers of several kinds, each of which counts what it was answered.
 
-    def __init__(self, url: str, image: str) -> None:
+    Each waits `pause` seconds between its calls.
+    """
+
+    def __init__(self, url: str, image: str, pause: float = 0.002) -> None:
         self._url = url
         self._image = image
+        self._pause = pause
         self._ended = False
         self._after: str | None = None
         self.counts: Counter[str] = Counter()
@@ -126,7 +130,7 @@ class Load:
             except Exception as error:
                 self.failures.append(f"{kind}: {type(error).__name__} {error}")
             self.slowest = max(self.slowest, time.perf_counter() - begun)
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(self._pause)
 
     async def _kept_alive(self) -> None:
         async with httpx.AsyncClient(trust_env=False, timeout=60) as client:

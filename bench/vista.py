@@ -188,7 +188,7 @@ async def _fill(settings: Settings) -> tuple[list[str], str]:
             (await use_cases.images.add(principal, new, io.BytesIO(picture.getvalue()))).id
             for _ in range(IMAGES)
         ]
-        return made, (await use_cases.access.create_key(principal, "bench"))[1]
+        return made, (await use_cases.api_keys.create(principal, "bench"))[1]
 
 
 @contextmanager

@@ -4,9 +4,6 @@ import contextlib
 import struct
 from collections.abc import Sequence
 
-import numpy as np
-from PIL import Image
-
 from fuzz.target import Target, check
 from opsin.core.errors import InvalidImage, TooLarge
 from opsin.core.imaging import (
@@ -59,33 +56,6 @@ def raw(data: bytes) -> None:
         check(decoded.pixels.shape == (height, width, 3), "the sides that were asked for")
 
 
-def _encoded_seeds() -> Sequence[bytes]:
-    small = pictures.quadrants(20, 14)
-    clear = small.copy()
-    clear.putalpha(100)
-    turned = pictures.exif(6)
-    deep = Image.fromarray(np.arange(280, dtype=np.uint16).reshape(14, 20))
-    return [
-        pictures.encoded(small, "JPEG", exif=turned),
-        pictures.encoded(small, "JPEG", progressive=True),
-        pictures.cmyk_jpeg(),
-        pictures.encoded(clear, "PNG", exif=turned),
-        pictures.encoded(clear, "PNG", save_all=True, append_images=[small.convert("RGBA")]),
-        pictures.palette_png(),
-        pictures.sixteen_bit_png(),
-        pictures.encoded(small, "WEBP", exif=turned),
-        pictures.encoded(clear, "WEBP", lossless=True),
-        pictures.animated_gif(),
-        pictures.encoded(small, "BMP"),
-        pictures.encoded(small.convert("P"), "BMP"),
-        pictures.encoded(small, "TIFF", compression="tiff_lzw", tiffinfo={0x0112: 6}),
-        pictures.encoded(small, "TIFF", compression="jpeg"),
-        pictures.encoded(small.convert("1"), "TIFF", compression="group4"),
-        pictures.encoded(small, "TIFF", save_all=True, append_images=[small]),
-        pictures.encoded(deep, "TIFF"),
-    ]
-
-
 def _raw_seeds() -> Sequence[bytes]:
     return [
         struct.pack("<iiIB", 4, 2, 4 * layout.channels + 1, number) + bytes(40)
@@ -94,7 +64,7 @@ def _raw_seeds() -> Sequence[bytes]:
 
 
 TARGETS = (
-    Target("pictures", encoded, _encoded_seeds),
+    Target("pictures", encoded, pictures.of_every_kind),
     Target("exif", exif, lambda: [pictures.exif(6), pictures.exif(6)[6:]]),
     Target("raw_samples", raw, _raw_seeds),
 )

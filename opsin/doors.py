@@ -16,12 +16,12 @@ from opsin import __version__
 from opsin.compat.analyze_image_path import PATH as ANALYZE_IMAGE
 from opsin.compat.analyze_image_path import analyze_image_route, is_json
 from opsin.compat.haut import answers as haut_answers
-from opsin.compat.haut.chain import API as HAUT
 from opsin.compat.haut.description import describe as describe_haut
 from opsin.compat.haut.door import OPEN_BODIES as HAUT_OPEN_BODIES
 from opsin.compat.haut.door import PREFIXES as HAUT_PREFIXES
 from opsin.compat.haut.door import HautDoor
 from opsin.compat.haut.options import HautOptions
+from opsin.compat.haut.paths import API as HAUT
 from opsin.compat.image_embed import answers as image_embed_answers
 from opsin.compat.image_embed.description import describe as describe_image_embed
 from opsin.compat.image_embed.door import PATHS as IMAGE_EMBED_PATHS

@@ -147,3 +147,34 @@ def raw_tiff(tags: dict[int, tuple[int, int, int]], data: bytes = b"") -> bytes:
     entries = b"".join(struct.pack("<HHLL", tag, *fields) for tag, fields in sorted(tags.items()))
     start = struct.pack("<L", 8 + len(data))
     return b"II*\0" + start + data + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+def of_every_kind() -> list[bytes]:
+    """Small pictures in every format and kind of sample that is decoded: seeds to be mutated."""
+    small, turned = quadrants(20, 14), exif(6)
+    clear = small.copy()
+    clear.putalpha(100)
+    more = [small.convert("RGBA")]
+    deep = Image.fromarray(np.arange(280, dtype=np.uint16).reshape(14, 20))
+    return [
+        encoded(small, "JPEG", exif=turned),
+        encoded(small, "JPEG", progressive=True),
+        cmyk_jpeg(),
+        encoded(clear, "PNG", exif=turned),
+        encoded(clear, "PNG", save_all=True, append_images=more),
+        palette_png(),
+        sixteen_bit_png(),
+        encoded(small, "WEBP", exif=turned),
+        encoded(clear, "WEBP", lossless=True),
+        encoded(clear, "WEBP", lossless=True, save_all=True, append_images=more),
+        animated_gif(),
+        encoded(small, "BMP"),
+        encoded(small.convert("P"), "BMP"),
+        encoded(small, "TIFF", tiffinfo={0x0112: 6}),
+        encoded(small, "TIFF", compression="tiff_lzw", tiffinfo={0x0112: 6}),
+        encoded(small, "TIFF", compression="jpeg"),
+        encoded(small.convert("1"), "TIFF", compression="group4"),
+        encoded(small, "TIFF", save_all=True, append_images=[small]),
+        encoded(deep, "TIFF"),
+        encoded(Image.fromarray(np.eye(9, dtype=np.float32)), "TIFF"),
+    ]

@@ -107,8 +107,7 @@ class Fetcher:
         self._resolver = resolver or SystemResolver()
         self._policy = AddressPolicy(allow, ports)
         self._network = GuardedNetwork(self._policy, self._resolver)
-        # Made once: reading the certificate authorities takes tens of milliseconds.
-        self._ssl_context = ssl_context or httpcore.default_ssl_context()
+        self._ssl_context = ssl_context
 
     async def fetch(self, url: str) -> FetchedFile:
         """The body behind a URL, after at most three redirects.
@@ -128,6 +127,12 @@ class Fetcher:
             if isinstance(error, _FAILURES):
                 raise FetchFailed(_FAILED) from error
             raise
+
+    def _tls(self, scheme: str) -> ssl.SSLContext | None:
+        """Made when it is needed first: reading the authorities takes tens of milliseconds."""
+        if self._ssl_context is None and scheme == "https":
+            self._ssl_context = httpcore.default_ssl_context()
+        return self._ssl_context
 
     def close(self) -> None:
         """End the threads that look names up; open fetches end by themselves."""
@@ -153,7 +158,7 @@ class Fetcher:
         # A connection of its own for each hop: a redirect's address is always checked.
         async with (
             httpcore.AsyncHTTPConnection(
-                target.origin, self._ssl_context, network_backend=self._network
+                target.origin, self._tls(url.scheme), network_backend=self._network
             ) as connection,
             connection.stream(
                 "GET",

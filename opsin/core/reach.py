@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Select, Table, cast, literal, null, select, union, union_all
 
-from opsin.core.engine.bounded_cache import BoundedCache
+from opsin.core.bounded_cache import BoundedCache
 from opsin.core.known_keys import Together
 from opsin.core.roles import Permission, Rights, permissions_of, rights_of
 from opsin.storage.applications import company_links

@@ -23,8 +23,8 @@ from opsin.core.errors import NotFound
 from opsin.core.images import NewImage, image_values, require_image
 from opsin.core.imaging import DecodedImage, ImageInfo, encode_png
 from opsin.core.lifecycle import AnalysisStatus
-from opsin.core.queue.analysis_queue import Finished
 from opsin.core.queue.endings import ending_of
+from opsin.core.queue.finished import Finished
 from opsin.core.recording import Call, OpenedAgain
 from opsin.core.records import Analysis, from_values
 from opsin.core.similarity.embeddings import embedding_row

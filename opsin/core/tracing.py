@@ -128,3 +128,8 @@ def record(
 def place() -> Place | None:
     """Where we are, to be the `parent` or a link of a span elsewhere; None outside of any."""
     return None if tracer is None else tracer.place()
+
+
+def is_kept(place: Place | None) -> bool:
+    """Whether what is recorded there will be seen: the flag `sampled` of a `traceparent`."""
+    return place is not None and bool(int(place[-2:], 16) & 1)

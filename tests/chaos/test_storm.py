@@ -16,8 +16,6 @@ from tests.chaos.storm import Storm, storm
 pytestmark = [
     pytest.mark.chaos,
     pytest.mark.timeout(3000),
-    # Connections are torn down while they are made, also those of the proxies and the followers.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 

@@ -95,7 +95,7 @@ async def new_world(parts: Parts, owner: Principal) -> World:
     application = await cases.applications.create(owner, NewApplication(f"fins {mark}", steps))
     attached = await cases.applications.create(owner, NewApplication(f"flukes {mark}", steps))
     run = await cases.runs.attach(owner, attached.id, dataset_id)
-    robot, _ = await cases.access.create_key(owner, "robot of the world")
+    robot, _ = await cases.api_keys.create(owner, "robot of the world")
     ids = {
         "image": image.id,
         "hidden": hidden.id,
@@ -338,11 +338,11 @@ OF_DATASET: dict[str, Deed] = {
 """What a permission in the dataset is enough for, by the writer that asks."""
 
 OF_COMPANY: dict[str, Deed] = {
-    "access.Access.create_key": Deed(
-        P.ADMIN, "key.create", lambda c, p, w: c.access.create_key(p, "robot")
+    "api_keys.ApiKeys.create": Deed(
+        P.ADMIN, "key.create", lambda c, p, w: c.api_keys.create(p, "robot")
     ),
-    "access.Access.revoke_key": Deed(
-        P.ADMIN, "key.revoke", lambda c, p, w: c.access.revoke_key(p, w.key)
+    "api_keys.ApiKeys.revoke": Deed(
+        P.ADMIN, "key.revoke", lambda c, p, w: c.api_keys.revoke(p, w.key)
     ),
     "datasets.Datasets.create": Deed(
         P.ADMIN, "dataset.create", lambda c, p, w: c.datasets.create(p, "another")

@@ -2,8 +2,9 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -52,19 +53,21 @@ class Server:
 
 
 @asynccontextmanager
-async def running(context: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
-    server = Server()
+async def accepting(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]],
+    context: ssl.SSLContext | None = None,
+) -> AsyncIterator[int]:
+    """Each connection to a port, which this gives, is served; in the end, none is any more."""
     tasks: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(server.serve(reader, writer))
+        task = asyncio.ensure_future(serve(reader, writer))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
     listening = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
-    server.port = listening.sockets[0].getsockname()[1]
     try:
-        yield server
+        yield listening.sockets[0].getsockname()[1]
     finally:
         listening.close()
         for task in tuple(tasks):
@@ -72,6 +75,13 @@ async def running(context: ssl.SSLContext | None = None) -> AsyncIterator[Server
         await asyncio.gather(*tasks, return_exceptions=True)
         await listening.wait_closed()
         await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def running(context: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+    server = Server()
+    async with accepting(server.serve, context) as server.port:
+        yield server
 
 
 def resolving(*answers: Sequence[str]) -> Callable[[str, int], Awaitable[Sequence[str]]]:

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 from opsin.core.access import Access, Principal
 from opsin.core.accounts import Account, Accounts
+from opsin.core.api_keys import ApiKeys
 from opsin.core.companies import Companies
+from opsin.core.memberships import Memberships
 from opsin.core.passwords import Passwords
 from opsin.core.private_tokens import PrivateTokens
 from opsin.core.rate_limits import RateLimits
@@ -43,6 +45,8 @@ class SignIn:
         self.passwords = Passwords()
         self.access = Access(database, mode="keys", clock=clock.seconds, now=clock.time)
         self.accounts = Accounts(database, self.access, self.passwords, clock.seconds)
+        self.api_keys = ApiKeys(database, self.access, clock.time)
+        self.memberships = Memberships(database, self.access, self.accounts)
         self.companies = Companies(database, self.access)
         self.rate_limits = RateLimits(database, clock=clock.seconds)
         self.sessions = Sessions(

@@ -1,6 +1,7 @@
 """Who may call: keys are random, shown once, stored hashed, revocable; dev mode lets all in."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,6 +9,7 @@ from sqlalchemy import select, update
 
 from opsin.assembly import Parts
 from opsin.core.access import Access, Principal
+from opsin.core.api_keys import ApiKeys
 from opsin.core.errors import InvalidInput, NotFound, Unauthenticated
 from opsin.core.known_keys import KNOWN_SECONDS
 from opsin.core.role_grants import Holder, RoleGrants
@@ -38,16 +40,23 @@ def access(parts: Parts, clock: Clock) -> Access:
     return Access(parts.use_cases.database, mode="keys", clock=clock)
 
 
-async def test_a_key_is_its_company(access: Access, principal: Principal) -> None:
-    record, key = await access.create_key(principal, " laptop ")
+@pytest.fixture
+def keys(parts: Parts, access: Access) -> ApiKeys:
+    return ApiKeys(parts.use_cases.database, access)
+
+
+async def test_a_key_is_its_company(access: Access, keys: ApiKeys, principal: Principal) -> None:
+    record, key = await keys.create(principal, " laptop ")
     assert record.name == "laptop"
     caller = await access.authenticate(key)
     assert (caller.company_id, caller.key_id) == (principal.company_id, record.id)
 
 
-async def test_no_secret_is_stored(parts: Parts, access: Access, principal: Principal) -> None:
-    _, key = await access.create_key(principal, "one")
-    _, other = await access.create_key(principal, "two")
+async def test_no_secret_is_stored(
+    parts: Parts, access: Access, keys: ApiKeys, principal: Principal
+) -> None:
+    _, key = await keys.create(principal, "one")
+    _, other = await keys.create(principal, "two")
     assert key != other and len(key) > 50
     async with parts.use_cases.database.read() as connection:
         stored = str((await connection.execute(select(api_keys))).all())
@@ -68,28 +77,32 @@ async def test_no_secret_is_stored(parts: Parts, access: Access, principal: Prin
         lambda key: key.upper(),
     ],
 )
-async def test_anything_else_is_refused(access: Access, principal: Principal, change) -> None:  # type: ignore[no-untyped-def]  # a lambda
-    _, key = await access.create_key(principal, "one")
+async def test_anything_else_is_refused(
+    access: Access, keys: ApiKeys, principal: Principal, change: Callable[[str], str]
+) -> None:
+    _, key = await keys.create(principal, "one")
     with pytest.raises(Unauthenticated):
         await access.authenticate(change(key))
 
 
-async def test_a_revoked_key_ends_at_once(access: Access, principal: Principal) -> None:
-    record, key = await access.create_key(principal, "one")
+async def test_a_revoked_key_ends_at_once(
+    access: Access, keys: ApiKeys, principal: Principal
+) -> None:
+    record, key = await keys.create(principal, "one")
     await access.authenticate(key)
-    revoked = await access.revoke_key(principal, record.id)
+    revoked = await keys.revoke(principal, record.id)
     assert revoked.revoked_at is not None
     with pytest.raises(Unauthenticated):
         await access.authenticate(key)
-    assert (await access.revoke_key(principal, record.id)).revoked_at == revoked.revoked_at
+    assert (await keys.revoke(principal, record.id)).revoked_at == revoked.revoked_at
 
 
 async def test_a_key_revoked_elsewhere_ends_within_the_time_that_is_promised(
-    parts: Parts, access: Access, principal: Principal, clock: Clock
+    parts: Parts, access: Access, keys: ApiKeys, principal: Principal, clock: Clock
 ) -> None:
-    record, key = await access.create_key(principal, "one")
+    record, key = await keys.create(principal, "one")
     caller = await access.authenticate(key)
-    await parts.use_cases.access.revoke_key(principal, record.id)
+    await parts.use_cases.api_keys.revoke(principal, record.id)
     with pytest.raises(Unauthenticated):
         await access.confirm(caller)
     clock.now += KNOWN_SECONDS
@@ -98,9 +111,9 @@ async def test_a_key_revoked_elsewhere_ends_within_the_time_that_is_promised(
 
 
 async def test_a_key_that_is_revoked_while_it_is_read_lets_nobody_in(
-    access: Access, principal: Principal, monkeypatch: pytest.MonkeyPatch
+    access: Access, keys: ApiKeys, principal: Principal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record, key = await access.create_key(principal, "one")
+    record, key = await keys.create(principal, "one")
     reading, read_key = asyncio.Event(), access._read_key
 
     async def slow(token: str, digest: bytes) -> Principal:
@@ -112,16 +125,20 @@ async def test_a_key_that_is_revoked_while_it_is_read_lets_nobody_in(
     monkeypatch.setattr(access, "_read_key", slow)
     entering = asyncio.create_task(access.authenticate(key))
     await reading.wait()
-    await access.revoke_key(principal, record.id)
+    await keys.revoke(principal, record.id)
     with pytest.raises(Unauthenticated):
         await entering
 
 
 async def test_a_role_that_is_taken_while_a_key_is_read_is_gone_for_who_comes_after(
-    parts: Parts, access: Access, principal: Principal, monkeypatch: pytest.MonkeyPatch
+    parts: Parts,
+    access: Access,
+    keys: ApiKeys,
+    principal: Principal,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    record, key = await access.create_key(principal, "one")
-    await access.create_key(principal, "an administrator's")
+    record, key = await keys.create(principal, "one")
+    await keys.create(principal, "an administrator's")
     reading, go_on, read_key = asyncio.Event(), asyncio.Event(), access._read_key
 
     async def slow(token: str, digest: bytes) -> Principal:
@@ -144,9 +161,9 @@ async def test_a_role_that_is_taken_while_a_key_is_read_is_gone_for_who_comes_af
 
 
 async def test_a_known_key_is_not_read_again(
-    access: Access, principal: Principal, clock: Clock
+    access: Access, keys: ApiKeys, principal: Principal, clock: Clock
 ) -> None:
-    _, key = await access.create_key(principal, "one")
+    _, key = await keys.create(principal, "one")
     with statements_of("api_keys") as statements:
         callers = await asyncio.gather(*(access.authenticate(key) for _ in range(20)))
         callers.append(await access.authenticate(key))
@@ -159,31 +176,33 @@ async def test_a_known_key_is_not_read_again(
     assert len(statements) == 2
 
 
-async def test_keys_of_another_company(parts: Parts, access: Access, principal: Principal) -> None:
-    record, _ = await access.create_key(principal, "one")
+async def test_keys_of_another_company(
+    parts: Parts, access: Access, keys: ApiKeys, principal: Principal
+) -> None:
+    record, _ = await keys.create(principal, "one")
     stranger = await other_company(parts)
-    assert await access.keys(stranger) == []
+    assert await keys.listed(stranger) == []
     with pytest.raises(NotFound):
-        await access.revoke_key(stranger, record.id)
-    assert [key.id for key in await access.keys(principal)] == [record.id]
+        await keys.revoke(stranger, record.id)
+    assert [key.id for key in await keys.listed(principal)] == [record.id]
 
 
 async def test_last_used_is_kept_to_the_minute(
-    parts: Parts, access: Access, principal: Principal, clock: Clock
+    parts: Parts, access: Access, keys: ApiKeys, principal: Principal, clock: Clock
 ) -> None:
-    _, key = await access.create_key(principal, "one")
+    _, key = await keys.create(principal, "one")
     await access.authenticate(key)
     clock.now += KNOWN_SECONDS
-    first = (await access.keys(principal))[0].last_used_at
+    first = (await keys.listed(principal))[0].last_used_at
     assert first is not None and datetime.now(UTC) - first < timedelta(seconds=30)
     await access.authenticate(key)
-    assert (await access.keys(principal))[0].last_used_at == first
+    assert (await keys.listed(principal))[0].last_used_at == first
     async with parts.use_cases.database.write() as transaction:
         earlier = first - timedelta(hours=1)
         await transaction.connection.execute(update(api_keys).values(last_used_at=earlier))
     clock.now += KNOWN_SECONDS
     await access.authenticate(key)
-    later = (await access.keys(principal))[0].last_used_at
+    later = (await keys.listed(principal))[0].last_used_at
     assert later is not None and later >= first
 
 
@@ -201,6 +220,8 @@ async def test_many_at_once_find_one_company(access: Access) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 256, "a\x00b"])
-async def test_names_of_keys(access: Access, principal: Principal, name: str) -> None:
+async def test_names_of_keys(
+    access: Access, keys: ApiKeys, principal: Principal, name: str
+) -> None:
     with pytest.raises(InvalidInput):
-        await access.create_key(principal, name)
+        await keys.create(principal, name)

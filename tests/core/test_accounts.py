@@ -8,6 +8,7 @@ from opsin.assembly import Parts
 from opsin.core.access import Access, Principal
 from opsin.core.accounts import Accounts, clean_email
 from opsin.core.errors import Conflict, InvalidInput, NotFound, Unauthenticated
+from opsin.core.memberships import Memberships
 from opsin.core.reach import KNOWN_SECONDS
 from opsin.storage.tables import accounts as accounts_table
 from tests.core.stored import count
@@ -18,6 +19,11 @@ ADA, BEN = "ada@example.org", "ben@example.org"
 @pytest.fixture
 def accounts(parts: Parts) -> Accounts:
     return parts.use_cases.accounts
+
+
+@pytest.fixture
+def memberships(parts: Parts) -> Memberships:
+    return parts.use_cases.memberships
 
 
 @pytest.mark.parametrize(
@@ -51,32 +57,32 @@ async def test_of_many_at_once_one_makes_the_account(parts: Parts, accounts: Acc
         await accounts.create("nobody")
 
 
-async def test_who_is_a_member_of_what(accounts: Accounts) -> None:
-    ada = await accounts.add_member("whales", ADA)
-    await accounts.add_member("whales", ADA)  # changes nothing
-    await accounts.add_member("whales", BEN)
-    await accounts.add_member("seals", ADA)
-    assert [one.email for one in await accounts.members("whales")] == [ADA, BEN]
+async def test_who_is_a_member_of_what(accounts: Accounts, memberships: Memberships) -> None:
+    ada = await memberships.add("whales", ADA)
+    await memberships.add("whales", ADA)  # changes nothing
+    await memberships.add("whales", BEN)
+    await memberships.add("seals", ADA)
+    assert [one.email for one in await memberships.listed("whales")] == [ADA, BEN]
     _, names = await accounts.profile(ada.id)
     assert sorted(names.values()) == [ADA, "seals", "whales"]
-    await accounts.remove_member("whales", ADA)
+    await memberships.remove("whales", ADA)
     _, names = await accounts.profile(ada.id)
     assert sorted(names.values()) == [ADA, "seals"]
-    assert [one.email for one in await accounts.members(ADA)] == [ADA]
+    assert [one.email for one in await memberships.listed(ADA)] == [ADA]
     for group, email in (("nothing", ADA), ("whales", "nobody@example.org"), ("whales", "x")):
         with pytest.raises(NotFound):
-            await accounts.remove_member(group, email)
+            await memberships.remove(group, email)
 
 
 async def test_another_process_believes_a_membership_for_a_moment_only(
-    parts: Parts, accounts: Accounts
+    parts: Parts, memberships: Memberships
 ) -> None:
     now = 0.0
     database = parts.use_cases.database
     elsewhere = Accounts(database, Access(database, mode="keys", clock=lambda: now))
-    ada = await accounts.add_member("whales", ADA)
+    ada = await memberships.add("whales", ADA)
     assert "whales" in (await elsewhere.profile(ada.id))[1].values()
-    await accounts.remove_member("whales", ADA)
+    await memberships.remove("whales", ADA)
     now = KNOWN_SECONDS - 0.01
     assert "whales" in (await elsewhere.profile(ada.id))[1].values()
     now = KNOWN_SECONDS
@@ -86,7 +92,7 @@ async def test_another_process_believes_a_membership_for_a_moment_only(
 async def test_who_is_switched_off_gets_in_with_no_key(parts: Parts, accounts: Accounts) -> None:
     ada = await accounts.of_email(ADA)
     owner = Principal(ada.company_id, ADA, None, ada.id)
-    record, key = await parts.use_cases.access.create_key(owner, "a key")
+    record, key = await parts.use_cases.api_keys.create(owner, "a key")
 
     def fresh() -> Access:
         return Access(parts.use_cases.database, mode="keys")

@@ -17,8 +17,9 @@ from opsin.core.artifacts import Artifacts, validate_artifacts
 from opsin.core.blob_sweep import BlobSweep
 from opsin.core.errors import BlobNotFound, InvalidInput, NotFound, StorageError
 from opsin.core.lifecycle import AnalysisStatus
-from opsin.core.queue.analysis_queue import AnalysisQueue, Finished
+from opsin.core.queue.analysis_queue import AnalysisQueue
 from opsin.core.queue.endings import ending_of
+from opsin.core.queue.finished import Finished
 from opsin.core.records import Analysis, Artifact, Image, columns_of, to_record
 from opsin.settings import Settings
 from opsin.storage.blobs import content_key

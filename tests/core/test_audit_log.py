@@ -234,15 +234,17 @@ async def test_of_one_dataset_by_its_own_administrators(parts: Parts, principal:
 
 async def test_filters(parts: Parts, principal: Principal) -> None:
     cases = parts.use_cases
-    key, _ = await cases.access.create_key(principal, "robot")
+    key, _ = await cases.api_keys.create(principal, "robot")
     robot = Principal(principal.company_id, "robot", key.id)
     made = await cases.datasets.create(robot, "whales")
     image = await add_image(parts, principal)
     (entry,) = await _entries(parts, actor=key.id)
-    assert (entry.actor_kind, entry.actor_id) == ("key", key.id)
+    assert (entry.actor_kind, entry.actor_id, entry.key_id) == ("key", key.id, key.id)
     assert await _page(parts, principal, actor="robot") == ["dataset.create"]
     assert await _page(parts, principal, actor=key.id) == ["dataset.create"]
     assert await _page(parts, principal, actor=new_id()) == []
+    assert await _page(parts, principal, key=key.id) == ["dataset.create"]
+    assert await _page(parts, principal, key=new_id()) == []
     assert await _page(parts, principal, actor="rob\x00ot") == []
     assert await _page(parts, principal, subject=made.id) == ["dataset.create"]
     assert await _page(parts, principal, subject=image.id) == ["image.create"]
@@ -279,7 +281,7 @@ async def test_no_secret_is_noted(parts: Parts, principal: Principal) -> None:
     """A key's text, and an address that may hold a token."""
     from opsin.core.webhooks.webhooks import NewWebhook
 
-    _, text_of_key = await parts.use_cases.access.create_key(principal, "robot")
+    _, text_of_key = await parts.use_cases.api_keys.create(principal, "robot")
     url = "https://user:hunter2@8.8.8.8/told?token=hunter2"
     url = url.replace("user:hunter2@", "")
     _, secret = await parts.use_cases.webhooks.create(principal, NewWebhook(url, ["image.created"]))

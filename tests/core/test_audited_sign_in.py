@@ -83,8 +83,8 @@ async def test_ended_keys_that_are_shown(house: SignIn) -> None:
     """Once a minute; with a wrong secret nothing is noted, as it would take time."""
     company = await house.access.ensure_company("whales")
     caller = Principal(company.id, "somebody")
-    key, text = await house.access.create_key(caller, "robot")
-    await house.access.revoke_key(caller, key.id)
+    key, text = await house.api_keys.create(caller, "robot")
+    await house.api_keys.revoke(caller, key.id)
     for _ in range(3):
         with pytest.raises(Unauthenticated):
             await house.elsewhere().access.authenticate(text[:-1] + "?")
@@ -107,11 +107,11 @@ async def test_what_the_operator_does_to_people(house: SignIn) -> None:
     await house.accounts.set_password(ada.id, "another horse")
     await house.accounts.set_active(ada.id, False)
     await house.accounts.set_active(ada.id, True)
-    await house.accounts.add_member("whales", ADA)
-    await house.accounts.add_member("whales", ADA)  # is one already
+    await house.memberships.add("whales", ADA)
+    await house.memberships.add("whales", ADA)  # is one already
     await house.companies.link("home", "whales")
     await house.companies.unlink("home", "whales")
-    await house.accounts.remove_member("whales", ADA)
+    await house.memberships.remove("whales", ADA)
     assert [action for _, action in await _actions(house)] == [
         "company.create",
         "account.create",

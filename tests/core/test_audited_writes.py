@@ -24,12 +24,12 @@ UNTOLD = {
     "applications.backfill.Backfill._page": _WORKER,
     "applications.operation_numbers.OperationNumbers._give": _COUNTER,
     "audit_log.AuditLog._move_horizon": "the lines tell of it that its removals leave",
-    "backup.backup.Backup._write": "the operator's copy, for which nothing else may write",
+    "backup.file_copies.FileCopies.settle": "the operator's copy, for which nothing else may write",
     "backup.restore.Restore._restore_rows": "the rows of such a copy, its audit among them",
     "blob_sweep.BlobSweep._sweep": "files that no row names",
     "predictions.Predictions.sweep": "records beyond the newest",
     "predictions._write": "a record of an answer that changes nothing of the company's",
-    "queue.analysis_queue.AnalysisQueue._claim": _LEASE,
+    "queue.claims.Claims._take": _LEASE,
     "queue.analysis_queue.AnalysisQueue.finish": _WORKER,
     "queue.analysis_queue.AnalysisQueue.recover": _LEASE,
     "queue.analysis_queue.AnalysisQueue.renew": _LEASE,
@@ -46,7 +46,6 @@ UNTOLD = {
     "webhooks.ledger.Ledger._update_mine": _LEASE,
     "webhooks.ledger.Ledger.claim": _LEASE,
     "webhooks.ledger.Ledger.start": _LEASE,
-    "webhooks.ledger.Ledger.write": _WORKER,
 }
 """Writes that nothing is noted of, and why."""
 

@@ -65,9 +65,11 @@ async def test_who_leaves_and_what_fails() -> None:
 
 async def test_all_keys_are_confirmed_in_one_statement(parts: Parts, principal: Principal) -> None:
     access = parts.use_cases.access
-    made = [(await access.create_key(principal, f"{number}"))[0] for number in range(20)]
+    made = [
+        (await parts.use_cases.api_keys.create(principal, f"{number}"))[0] for number in range(20)
+    ]
     callers = [Principal(principal.company_id, key.name, key.id) for key in made]
-    await access.revoke_key(principal, made[3].id)
+    await parts.use_cases.api_keys.revoke(principal, made[3].id)
     with statements_of("api_keys") as statements:
         outcomes = await asyncio.gather(
             *(access.confirm(caller) for caller in callers * 5), return_exceptions=True
@@ -84,10 +86,10 @@ async def test_an_answer_is_never_older_than_the_question(
     """A key that is revoked while others ask: who asks afterwards hears of it."""
     access = parts.use_cases.access
     for _ in range(20):
-        key, _ = await access.create_key(principal, "short-lived")
+        key, _ = await parts.use_cases.api_keys.create(principal, "short-lived")
         caller = Principal(principal.company_id, key.name, key.id)
         early = [asyncio.create_task(access.confirm(caller)) for _ in range(5)]
-        await access.revoke_key(principal, key.id)
+        await parts.use_cases.api_keys.revoke(principal, key.id)
         with pytest.raises(Unauthenticated):
             await access.confirm(caller)
         await asyncio.gather(*early, return_exceptions=True)

@@ -150,7 +150,7 @@ async def test_what_is_the_companys(
     with pytest.raises(NotFound):
         await use_cases.classifiers.of(somebody, "whales")
     assert await use_cases.role_grants.members(somebody) == []
-    assert await use_cases.access.keys(somebody) == []
+    assert await use_cases.api_keys.listed(somebody) == []
 
 
 async def test_pipelines_tell_of_their_dataset_only(

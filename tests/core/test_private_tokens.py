@@ -60,9 +60,9 @@ async def test_they_are_numbered_listed_and_found_by_name(house: SignIn) -> None
     assert await listed(text="a\x00b") == ([], 0)
     assert await listed(skip=10) == ([], 4)
     assert [one.id for one in (await house.private_tokens.listed(ben))[0]] == [bens.id]
-    assert await house.access.keys(ada) == []
+    assert await house.api_keys.listed(ada) == []
     with pytest.raises(NotFound):
-        await house.access.revoke_key(ada, made[0].id)
+        await house.api_keys.revoke(ada, made[0].id)
 
 
 async def test_a_deleted_token_ends_at_once(house: SignIn) -> None:
@@ -127,7 +127,7 @@ async def test_only_who_is_signed_in_has_them(house: SignIn) -> None:
     """A company's key makes nothing that reaches more than the company, whoever made the key."""
     await house.person()
     ada = await house.caller()
-    _, key = await house.access.create_key(ada, "a key")
+    _, key = await house.api_keys.create(ada, "a key")
     strangers = [
         await house.access.authenticate(key),
         Principal(ada.company_id, "a key of none"),
@@ -146,7 +146,7 @@ async def test_only_who_is_signed_in_has_them(house: SignIn) -> None:
 
 async def test_a_token_of_an_account_that_left_a_company(house: SignIn) -> None:
     ada = await house.person()
-    await house.accounts.add_member("seals", ada.email)
+    await house.memberships.add("seals", ada.email)
     seals = await house.access.ensure_company("seals")
     ours = await house.caller()
     # Also one that is made while its account acts for that company.
@@ -159,7 +159,7 @@ async def test_a_token_of_an_account_that_left_a_company(house: SignIn) -> None:
     await house.access.confirm(inside)
     elsewhere = house.elsewhere()
     await elsewhere.access.confirm(inside)
-    await house.accounts.remove_member("seals", ada.email)
+    await house.memberships.remove("seals", ada.email)
     with pytest.raises(Forbidden):
         await house.access.principal_in(caller, seals.id)
     with pytest.raises(Unauthenticated):

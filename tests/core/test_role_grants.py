@@ -21,6 +21,7 @@ from opsin.core.errors import (
 )
 from opsin.core.reach import KNOWN_SECONDS
 from opsin.core.role_grants import Holder, RoleGrants
+from opsin.core.role_holders import find_holder
 from opsin.core.roles import Permission, Role
 from opsin.storage.audit import audit_entries
 from opsin.storage.ids import new_id
@@ -123,7 +124,7 @@ async def test_other_processes_hear_of_it_and_open_connections_do(office: Office
 
 async def test_keys_have_roles(office: Office) -> None:
     house, grants = office.house, office.grants
-    key, text = await house.access.create_key(
+    key, text = await house.api_keys.create(
         office.ada, "first only", role=Role.PIPELINE, dataset_ids=[office.first.upper()]
     )
     caller = await house.access.authenticate(text)
@@ -131,7 +132,10 @@ async def test_keys_have_roles(office: Office) -> None:
     assert caller.may(Permission.REPORT, office.first) and not caller.may(Permission.READ)
     assert key.role is None
     assert (await grants.of_keys(office.ada))[key.id][0].role is Role.PIPELINE
-    assert await house.access.keys(caller) == [] and await grants.of_keys(caller) == {}
+    other, _ = await house.api_keys.create(office.ada, "other", dataset_ids=[office.first])
+    assert [one.id for one in await house.api_keys.listed(caller)] == [key.id]  # itself
+    assert list(await grants.of_keys(caller)) == [key.id]
+    assert set(await grants.of_keys(office.ada)) == {key.id, other.id}
     holder = Holder(key_id=key.id)
     await grants.grant(office.ada, office.second, holder, Role.VIEWER)
     assert set((await house.access.authenticate(text)).rights.readable or ()) == {
@@ -149,7 +153,7 @@ async def test_keys_have_roles(office: Office) -> None:
 
 async def test_a_key_never_does_more_than_its_account(office: Office) -> None:
     ben = await office.ben()
-    _, text = await office.house.access.create_key(ben, "a key of Ben's")
+    _, text = await office.house.api_keys.create(ben, "a key of Ben's")
     assert (await office.house.access.authenticate(text)).may(Permission.ADMIN)
     await office.grants.set_role(office.ada, Holder(office.ben_id), Role.VIEWER)
     caller = await office.house.access.authenticate(text)
@@ -163,7 +167,7 @@ async def test_a_key_made_by_a_link_ends_with_it(office: Office) -> None:
     seals = await house.access.find_company("seals")
     assert seals is not None
     inside = await house.access.principal_in(await house.caller(ADA), seals.id)
-    _, text = await house.access.create_key(inside, "made by a link")
+    _, text = await house.api_keys.create(inside, "made by a link")
     caller = await house.access.authenticate(text)
     assert caller.may(Permission.ADMIN)
     await house.companies.link("whales", "seals", Role.VIEWER)  # again: another role
@@ -171,7 +175,7 @@ async def test_a_key_made_by_a_link_ends_with_it(office: Office) -> None:
     viewing = await house.access.principal_in(await house.caller(ADA), seals.id)
     assert viewing.may(Permission.READ) and not viewing.may(Permission.UPLOAD)
     with pytest.raises(Forbidden):
-        await house.access.create_key(viewing, "more than one has")
+        await house.api_keys.create(viewing, "more than one has")
     await house.companies.unlink("whales", "seals")
     with pytest.raises(Unauthenticated):
         await house.access.authenticate(text)
@@ -200,31 +204,29 @@ async def test_an_expiring_token_makes_nothing_that_outlives_it(office: Office) 
     until = house.clock.time() + timedelta(days=7)
     _, text = await house.private_tokens.create(office.ada, "for a week", until)
     caller = await house.access.authenticate(text)
-    key, _ = await house.access.create_key(caller, "made with it")
+    key, _ = await house.api_keys.create(caller, "made with it")
     token, _ = await house.private_tokens.create(caller, "as well")
     assert key.expires_at == token.expires_at == until
-    sooner, _ = await house.access.create_key(
-        caller, "sooner", expires_at=until - timedelta(days=1)
-    )
+    sooner, _ = await house.api_keys.create(caller, "sooner", expires_at=until - timedelta(days=1))
     assert sooner.expires_at == until - timedelta(days=1)
     async with house.database.read() as connection:
         is_key = audit_entries.c.action == "key.create"
         noted = select(audit_entries.c.details).where(is_key).order_by(audit_entries.c.id)
         told = [one["expires_at"] for one in (await connection.execute(noted)).scalars()]
     assert told == [one.expires_at and one.expires_at.isoformat() for one in (key, sooner)]
-    for make in (house.access.create_key, house.private_tokens.create):
+    for make in (house.api_keys.create, house.private_tokens.create):
         with pytest.raises(InvalidInput):
             await make(caller, "longer", expires_at=until + timedelta(seconds=1))
         with pytest.raises(InvalidInput):
             await make(caller, "over", expires_at=house.clock.time())
     # A session is no such limit: whoever is signed in can sign in again.
-    lasting, _ = await house.access.create_key(office.ada, "for good")
+    lasting, _ = await house.api_keys.create(office.ada, "for good")
     assert lasting.expires_at is None
 
 
 async def test_expired_keys_let_nobody_in(office: Office) -> None:
     until = office.house.clock.time() + timedelta(hours=1)
-    _, text = await office.house.access.create_key(office.ada, "an hour", expires_at=until)
+    _, text = await office.house.api_keys.create(office.ada, "an hour", expires_at=until)
     caller = await office.house.access.authenticate(text)
     office.house.clock.advance(3601)
     with pytest.raises(Unauthenticated):
@@ -266,15 +268,15 @@ async def test_a_role_and_a_dataset_role_given_at_once(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each has locked what it begins with before either goes on: neither waits for the other."""
-    find, locked = RoleGrants._found, asyncio.Barrier(2)
+    locked = asyncio.Barrier(2)
 
-    async def slowly(grants: RoleGrants, *given: Any, **options: Any) -> Holder:
-        found = await find(grants, *given, **options)
+    async def slowly(*given: Any, **options: Any) -> Holder:
+        found = await find_holder(*given, **options)
         with suppress(TimeoutError, asyncio.BrokenBarrierError):  # SQLite has one writer
             await asyncio.wait_for(locked.wait(), 1)
         return found
 
-    monkeypatch.setattr(RoleGrants, "_found", slowly)
+    monkeypatch.setattr("opsin.core.role_grants.find_holder", slowly)
     grants, ben = office.grants, Holder(office.ben_id)
     await asyncio.gather(
         grants.set_role(office.ada, ben, Role.VIEWER),
@@ -305,7 +307,7 @@ async def test_who_may_give(office: Office) -> None:
     with pytest.raises(NotFound):
         await grants.set_role(owner, ben, Role.ADMIN)
     with pytest.raises(Forbidden):
-        await office.house.access.create_key(owner, "a key of all")
+        await office.house.api_keys.create(owner, "a key of all")
 
 
 async def test_bad_grants(office: Office) -> None:
@@ -315,7 +317,7 @@ async def test_bad_grants(office: Office) -> None:
             Holder(**given)
     stranger = await house.accounts.create("stranger@example.org")
     other = await house.access.ensure_company("seals")
-    foreign, _ = await house.access.create_key(Principal(other.id, "a test"), "theirs")
+    foreign, _ = await house.api_keys.create(Principal(other.id, "a test"), "theirs")
     token, _ = await house.private_tokens.create(office.ada, "mine")
     for holder in (
         Holder(stranger.id),
@@ -331,22 +333,22 @@ async def test_bad_grants(office: Office) -> None:
         with pytest.raises(NotFound):
             await grants.grant(office.ada, dataset_id, Holder(office.ben_id), Role.VIEWER)
         with pytest.raises(NotFound):
-            await house.access.create_key(office.ada, "a key", dataset_ids=[dataset_id])
+            await house.api_keys.create(office.ada, "a key", dataset_ids=[dataset_id])
     with pytest.raises(InvalidInput):
-        await house.access.create_key(office.ada, "many", dataset_ids=[office.first] * 1001)
+        await house.api_keys.create(office.ada, "many", dataset_ids=[office.first] * 1001)
 
 
 async def test_a_membership_ends_with_what_was_given(office: Office) -> None:
     house, grants = office.house, office.grants
     await house.access.ensure_company("seals")
-    eve = await house.accounts.add_member("whales", "eve@example.org", None)
+    eve = await house.memberships.add("whales", "eve@example.org", None)
     await grants.grant(office.ada, office.first, Holder(eve.id), Role.VIEWER)
     assert (await house.access.reach.of(eve.id)).rights[office.ada.company_id].readable == (
         office.first,
     )
-    await house.accounts.remove_member("whales", "eve@example.org")
+    await house.memberships.remove("whales", "eve@example.org")
     assert office.ada.company_id not in (await house.access.reach.of(eve.id)).rights
-    await house.accounts.add_member("whales", "eve@example.org", None)
+    await house.memberships.add("whales", "eve@example.org", None)
     assert (await house.access.reach.of(eve.id)).rights[office.ada.company_id].readable == ()
 
 

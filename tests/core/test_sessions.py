@@ -54,7 +54,7 @@ async def test_no_token_is_stored_and_no_key_is_shown(house: SignIn) -> None:
         stored += str((await connection.execute(select(accounts))).all())
     for secret in (signed_in.access_token.split("_", 2)[2], signed_in.refresh_token, PASSWORD):
         assert secret not in stored
-    assert await house.access.keys(caller) == []
+    assert await house.api_keys.listed(caller) == []
     with pytest.raises(Unauthenticated):
         await house.access.authenticate(signed_in.refresh_token)
 
@@ -220,7 +220,7 @@ async def test_signing_out_ends_all_tokens_of_the_session_and_no_others(house: S
 async def test_signing_out_is_of_sessions_only(house: SignIn) -> None:
     await house.person()
     caller = await house.caller()
-    _, key = await house.access.create_key(caller, "a key")
+    _, key = await house.api_keys.create(caller, "a key")
     _, private = await house.private_tokens.create(caller, "a token")
     for token in (key, private):
         with pytest.raises(InvalidInput):

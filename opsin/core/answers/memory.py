@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from opsin.core.answers.lending import may_be_lent
+from opsin.core.bounded_cache import BoundedCache
 from opsin.core.contract import Result
 from opsin.core.engine import Provenance
-from opsin.core.engine.bounded_cache import BoundedCache
 from opsin.core.imaging import ImageInfo
 
 _MOST_COMPANIES = 64

@@ -8,7 +8,8 @@ import pytest
 from opsin.assembly import Parts
 from opsin.core.access import Principal
 from opsin.core.lifecycle import AnalysisStatus
-from opsin.core.queue.analysis_queue import AnalysisQueue, Finished
+from opsin.core.queue.analysis_queue import AnalysisQueue
+from opsin.core.queue.finished import Finished
 from opsin.core.records import Analysis, Dataset
 from opsin.core.subjects import NewSubject
 from opsin.core.testing import Script

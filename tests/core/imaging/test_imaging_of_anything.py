@@ -2,11 +2,9 @@
 
 import contextlib
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from opsin.core.errors import InvalidImage, TooLarge
 from opsin.core.imaging import DecodeOptions, ImageLimits, decode, probe
@@ -14,33 +12,7 @@ from opsin.core.thumbnails import thumbnail
 from tests import pictures
 
 LIMITS = ImageLimits(max_pixels=1_000_000)
-SMALL = pictures.quadrants(20, 14)
-CLEAR = SMALL.copy()
-CLEAR.putalpha(100)
-TURNED = pictures.exif(6)
-SEEDS = [
-    pictures.encoded(SMALL, "JPEG", exif=TURNED),
-    pictures.encoded(SMALL, "JPEG", progressive=True),
-    pictures.cmyk_jpeg(),
-    pictures.encoded(CLEAR, "PNG", exif=TURNED),
-    pictures.encoded(CLEAR, "PNG", save_all=True, append_images=[SMALL.convert("RGBA")]),
-    pictures.palette_png(),
-    pictures.sixteen_bit_png(),
-    pictures.encoded(SMALL, "WEBP", exif=TURNED),
-    pictures.encoded(
-        CLEAR, "WEBP", lossless=True, save_all=True, append_images=[SMALL.convert("RGBA")]
-    ),
-    pictures.animated_gif(),
-    pictures.encoded(SMALL, "BMP"),
-    pictures.encoded(SMALL.convert("P"), "BMP"),
-    pictures.encoded(SMALL, "TIFF", tiffinfo={0x0112: 6}),
-    pictures.encoded(SMALL, "TIFF", compression="tiff_lzw"),
-    pictures.encoded(SMALL, "TIFF", compression="jpeg"),
-    pictures.encoded(SMALL.convert("1"), "TIFF", compression="group4"),
-    pictures.encoded(SMALL, "TIFF", save_all=True, append_images=[SMALL]),
-    pictures.encoded(Image.fromarray(np.arange(280, dtype=np.uint16).reshape(14, 20)), "TIFF"),
-    pictures.encoded(Image.fromarray(np.eye(9, dtype=np.float32)), "TIFF"),
-]
+SEEDS = pictures.of_every_kind()
 OPTIONS = (DecodeOptions(), DecodeOptions(apply_orientation=False, alpha="drop"))
 BOUNDED = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
