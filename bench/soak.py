@@ -83,8 +83,9 @@ class Client:
                 else:
                     self.waiting[analysis["id"]] = time.monotonic()
             await self._post(json={"query": _READ, "variables": image})
-        except (httpx.HTTPError, KeyError):
+        except (httpx.HTTPError, KeyError) as error:
             self.failures += 1
+            print(f"a visit failed: {error!r}", file=sys.stderr, flush=True)
 
     async def _post(self, **arguments: Any) -> dict[str, Any]:
         started = time.monotonic()

@@ -107,12 +107,12 @@ async def test_a_failure_is_nobody_elses(
 async def test_who_waits_for_another_is_not_stuck(
     settings: Settings, any_database_url: str, tmp_path: Path
 ) -> None:
-    marks = Marks(tmp_path, seconds=5.0)
+    marks = Marks(tmp_path, seconds=9.0)
     async with scene_on(settings, tmp_path, any_database_url) as scene:
         await ask_twice(scene, 1)
         with scene.start("worker", marks=marks, worker_batch=1) as first:
             await marks.at_least(1, by=first)
-            with scene.start("worker", marks=marks, worker_batch=1, stuck_seconds=1) as second:
+            with scene.start("worker", marks=marks, worker_batch=1, stuck_seconds=3) as second:
                 await scene.until_completed()
                 assert await second.stop() == 0
     assert marks.runs() == {0: 1}

@@ -17,10 +17,11 @@ from opsin.core.errors import BlobNotFound, InvalidInput, NotFound
 from opsin.core.pages import Listing
 from opsin.core.records import Analysis, Artifact, columns_of, to_record
 from opsin.core.scope import within
+from opsin.core.soft_deletion import in_place
 from opsin.storage.blobs import BlobStore, content_key
 from opsin.storage.database import Database, Transaction
 from opsin.storage.ids import canonical_id, new_ids
-from opsin.storage.tables import artifacts, images
+from opsin.storage.tables import analyses, artifacts, images
 
 Answer = TypeVar("Answer")
 
@@ -153,8 +154,13 @@ class Artifacts:
         await transaction.connection.execute(insert(artifacts), rows)
 
     async def by_id(self, artifact_id: str) -> Artifact:
-        """Any company's artifact: for signed links only."""
-        statement = select(*columns_of(artifacts, Artifact)).where(artifacts.c.id == artifact_id)
+        """Any company's artifact, unless its image is being deleted: for signed links only."""
+        statement = (
+            select(*columns_of(artifacts, Artifact))
+            .join(analyses, analyses.c.id == artifacts.c.analysis_id)
+            .join(images, images.c.id == analyses.c.image_id)
+            .where(artifacts.c.id == artifact_id, *in_place(images))
+        )
         async with self._database.read() as connection:
             row = (await connection.execute(statement)).first()
         if row is None:

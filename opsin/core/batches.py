@@ -155,6 +155,13 @@ class Batches:
         await self.get(principal, batch_id, dataset_id=dataset_id, subject_id=subject_id)
         return await self._removal.delete_batch(principal, batch_id)
 
+    async def undo(self, principal: Principal, batch: Batch) -> None:
+        """Remove a batch that was just made and has no image, for whoever may upload.
+
+        One that has an image stays.  Raises NotFound where it is gone.
+        """
+        await self._removal.undo_batch(principal, batch)
+
 
 async def _find(
     connection: AsyncConnection,

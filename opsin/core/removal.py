@@ -172,6 +172,21 @@ class Removal:
         await self._with_the_answer([replace(_deleted_batch(batch), actor=principal.name)])
         return batch
 
+    async def undo_batch(self, principal: Principal, batch: Batch) -> None:
+        """Remove a batch again that has no image, for whoever may bring it one."""
+        mine = and_(batches.c.id == batch.id, within(principal, batches))
+        async with self._database.write() as transaction:
+            await _hold(transaction, batches, [batch.id])
+            if (await transaction.connection.execute(select(1).where(mine))).first() is None:
+                raise NotFound("Batch not found")
+            principal.require(Permission.UPLOAD, batch.dataset_id)
+            is_empty = ~select(1).where(images.c.batch_id == batches.c.id).exists()
+            if await remove_batches(transaction, mine & is_empty):
+                of_it = ("batch", batch.id)
+                audit.note(
+                    transaction, principal, "batch.delete", of_it, dataset_id=batch.dataset_id
+                )
+
     async def finish(
         self, *, older_than: timedelta = timedelta(0), seconds: float | None = None
     ) -> int:

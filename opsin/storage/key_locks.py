@@ -1,7 +1,6 @@
 """Locks by number that all processes at one database see, and that end with their process."""
 
 import asyncio
-import contextlib
 import logging
 import os
 from collections import Counter
@@ -56,10 +55,14 @@ class FileKeyLocks:
             return frozenset(keys)
         taken = set()
         for key in keys:
-            with contextlib.suppress(BlockingIOError, PermissionError):  # another process has it
+            try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, key)
-                self._taken[key] += 1
-                taken.add(key)
+            except (BlockingIOError, PermissionError):
+                continue  # another process has it
+            except OSError as error:
+                log.debug("no lock can be had of %s: %s", self._path, error)
+            self._taken[key] += 1
+            taken.add(key)
         return frozenset(taken)
 
     async def release(self, keys: Sequence[int]) -> None:

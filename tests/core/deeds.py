@@ -22,6 +22,7 @@ from opsin.core.engine import make_task
 from opsin.core.images import NewImage
 from opsin.core.immediate import PictureSource
 from opsin.core.lifecycle import AnalysisStatus
+from opsin.core.records import Batch
 from opsin.core.roles import Permission
 from opsin.core.subjects import NewSubject, SubjectChanges
 from opsin.core.uploads import ExpectedFile
@@ -169,6 +170,12 @@ async def _tell(c: Any, p: Principal, w: World) -> Any:
     return await c.analyses.tell(p, NewExternalAnalysis(w.image, "elsewhere", "1"))
 
 
+async def _undo_batch(c: Any, p: Principal, w: World) -> Any:
+    """Only which it is, and where, is looked at."""
+    made = Batch(w.batch, p.company_id, w.dataset_id, None, "", datetime.now(UTC))
+    return await c.batches.undo(p, made)
+
+
 async def _record(c: Any, p: Principal, w: World) -> Any:
     """What is kept of a call that was answered, whoever was let do that."""
     tasks = [make_task(c.host, "1", "embed_color", {})]
@@ -300,6 +307,7 @@ OF_DATASET: dict[str, Deed] = {
     "removal.Removal.delete_batch": Deed(
         P.ADMIN, "batch.delete", lambda c, p, w: c.batches.delete(p, w.batch)
     ),
+    "removal.Removal.undo_batch": Deed(P.UPLOAD, "batch.delete", _undo_batch),
     "removal.Removal.delete_dataset": Deed(
         P.ADMIN, "dataset.delete", lambda c, p, w: c.datasets.delete(p, w.dataset_id)
     ),

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ import pytest
 
 from opsin.assembly import Parts
 from opsin.core.access import Principal
-from opsin.core.errors import InvalidInput, NotFound
+from opsin.core.errors import Forbidden, InvalidInput, NotFound
 from opsin.core.images import NewImage
 from opsin.core.imports.options import ImportOptions
 from opsin.core.imports.sources import SourcePaths
 from opsin.core.pages import Order
 from opsin.core.records import Dataset, Image, Subject
+from opsin.core.roles import Rights, Role
 from opsin.core.subjects import NewSubject
 from opsin.settings import Settings
 from tests.conftest import other_company
@@ -203,3 +205,24 @@ async def test_pages_of_batches_and_images(
     moments = [image.created_at for image in images]
     assert moments == sorted(moments)
     assert all(moment <= datetime.now(UTC) for moment in moments)
+
+
+async def test_an_empty_batch_is_undone_by_whoever_may_upload(
+    parts: Parts, principal: Principal, dataset: Dataset
+) -> None:
+    batches = parts.use_cases.batches
+    uploader = replace(principal, rights=Rights(Role.PIPELINE.permissions))
+    empty, full = [await batches.create(uploader, dataset.id, None) for _ in range(2)]
+    await add(parts, uploader, dataset, batch_id=full.id)
+    with pytest.raises(Forbidden):
+        await batches.delete(uploader, empty.id)
+    with pytest.raises(Forbidden):
+        await batches.undo(replace(principal, rights=Rights(Role.VIEWER.permissions)), empty)
+    with pytest.raises(NotFound):
+        await batches.undo(await other_company(parts), empty)
+    await batches.undo(uploader, full)
+    await batches.undo(uploader, empty)
+    with pytest.raises(NotFound):
+        await batches.undo(uploader, empty)
+    listed, total = await batches.page(principal, dataset.id)
+    assert (listed, total) == ([full], 1)

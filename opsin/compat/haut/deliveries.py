@@ -16,7 +16,7 @@ from opsin.compat.haut.results import Filters, Item, Results, text_of
 from opsin.compat.haut.webhooks import NAME, StoredOptions
 from opsin.core.access import Principal
 from opsin.core.records import Image, Subject, columns_of, to_record
-from opsin.core.soft_deletion import not_deleted
+from opsin.core.soft_deletion import in_place, not_deleted
 from opsin.core.use_cases import UseCases
 from opsin.core.webhooks.formats import Format, Outgoing, WebhookRequest
 from opsin.core.webhooks.kinds import PING
@@ -96,6 +96,7 @@ class Deliveries:
                 images.c.company_id == event.company_id,
                 images.c.id == event.image_id,
                 *not_deleted(images),
+                *in_place(images),
             )
         )
         async with self._use_cases.database.read() as connection:
@@ -144,6 +145,7 @@ class Deliveries:
                 image_runs.c.run_id == event.data["run_id"],
                 images.c.batch_id == event.data["batch_id"],
                 *not_deleted(images),
+                *in_place(images),
             )
         )
         async with self._use_cases.database.read() as connection:

@@ -79,7 +79,7 @@ class ImageRoutes:
         try:
             return await self._stored(call, sent, file, batch)
         except BaseException:
-            await batches.delete(call.principal, batch.id)
+            await batches.undo(call.principal, batch)
             raise
 
     async def listed(self, call: Call) -> Response:

@@ -144,6 +144,8 @@ class Asker:
         }
         for number in await self._elsewhere.leave_out(asked):
             del self._open[number]
+        if self._elsewhere.has_new:  # what was stored before it was reserved is there now
+            await self._read_earlier()
         self._recall()  # meanwhile others may have begun or ended
 
     def _compute(self) -> None:

@@ -22,6 +22,8 @@ class Elsewhere:
         self._reservation = reservation
         self._batch_seconds = batch_seconds
         self._seen: set[int] = set()
+        self.has_new = False
+        """Whether `leave_out` has reserved something, the last time it was asked."""
         self._awaited: dict[asyncio.Task[None], int] = {}
 
     @property
@@ -34,12 +36,14 @@ class Elsewhere:
 
         Only these are waited for from now on.
         """
+        self.has_new = False
         if self._reservation is None:
             return []
         new = [n for n in asked if n not in self._seen and self._is_worth_it(asked[n][0])]
         self._seen.update(new)
         keys = {number: (asked[number][0].task_id, asked[number][1]) for number in new}
         taken = await asyncio.gather(*(self._reservation.take(*keys[n]) for n in new))
+        self.has_new = any(taken)
         left = [number for number, is_ours in zip(new, taken, strict=True) if not is_ours]
         for number in left:
             waiting = asyncio.ensure_future(self._reservation.take_when_free(*keys[number]))

@@ -50,6 +50,10 @@ class Reservations:
         if free:
             await self._locks.release(free)
 
+    async def release_all(self, holder: "Reservation") -> None:
+        """Leave all that it holds, also what it was given after it had stopped asking."""
+        await self.release([key for key, held in self._holders.items() if holder in held], holder)
+
     async def close(self) -> None:
         self._holders.clear()
         await self._locks.close()
@@ -125,9 +129,8 @@ class Reservation:
     async def close(self) -> None:
         """Leave everything to others."""
         self.is_closed = True
-        held, self._held = set(self._held.values()), {}
-        if held:
-            await self._reservations.release(held, self)
+        self._held.clear()
+        await self._reservations.release_all(self)
 
 
 def _number(digest: str) -> int:

@@ -20,7 +20,7 @@ from opsin.storage.table_rows import RowTable
 Progress = Callable[[str, int, int | None], None]
 """Told of what is being done, how much of it is done, and of how much, where that is known."""
 
-_AT_ONCE = 50  # whoever writes to SQLite waits for so many looks at the store at most
+_AT_ONCE = 50  # whoever writes to SQLite waits for so many files: as a rule none is there
 _PARTS = [f"{number:02x}" for number in range(256)]
 """How digests may begin: the store has a folder for each."""
 

@@ -85,12 +85,14 @@ class Claimed:
             self._unwritten.pop(item.analysis.id, None)
         await self.reservation.ended([item.analysis.id for item in items])
 
-    def keep(self, held: frozenset[str]) -> None:
+    async def keep(self, held: frozenset[str]) -> None:
         """Drop what is no longer ours; an image none of whose analyses is held stops."""
         for task, asked in self._asked.items():
             if not any(analysis.id in held for analysis in asked):
                 task.cancel()
+        dropped = self._unwritten.keys() - held
         self._unwritten = {key: a for key, a in self._unwritten.items() if key in held}
+        await self.reservation.ended(dropped)
 
     async def stop(self) -> list[Analysis]:
         """Cancel what still runs, leave it to others; gives the analyses that were not written."""

@@ -256,7 +256,7 @@ class Worker:
         while True:
             await asyncio.sleep(self._lease / 3)
             try:
-                work.keep(await self._queue.renew(work.claim.lease_id))
+                await work.keep(await self._queue.renew(work.claim.lease_id))
             except Exception as error:  # the next time may come soon enough
                 expected = isinstance(error, StorageError)
                 log.warning("a lease could not be renewed", exc_info=not expected)

@@ -158,7 +158,8 @@ class Ledger:
                 await connection.execute(_SOON)
             columns = (webhooks.c.id, webhooks.c.revision)
             statement = select(*columns).where(self._mine, webhooks.c.id.in_(told_of))
-            rows = await connection.execute(statement.with_for_update())
+            # In one order, here and in `_update_mine`, which goes on at the same time.
+            rows = await connection.execute(statement.order_by(webhooks.c.id).with_for_update())
             await write_ends(transaction, ended, {row.id: row.revision for row in rows})
 
     async def sweep(self, webhook_id: str, *, before: datetime, kept: int) -> int:
@@ -188,8 +189,10 @@ class Ledger:
 
     async def _update_mine(self, **values: Any) -> None:
         async with self._database.write() as transaction:
-            statement = update(webhooks).where(self._mine).values(**values)
-            await transaction.connection.execute(statement)
+            mine = select(webhooks.c.id).where(self._mine).order_by(webhooks.c.id)
+            held = mine.with_for_update().cte()
+            statement = update(webhooks).where(webhooks.c.id.in_(select(held.c.id)))
+            await transaction.connection.execute(statement.values(**values))
 
     @staticmethod
     def _waiting(webhook_id: str, without: Collection[str]) -> list[ColumnElement[bool]]:

@@ -168,6 +168,7 @@ class Sender:
             return
         self._check_at = now + _CHECK_SECONDS
         for courier in list(self._couriers.values()):
+            await self._renew()  # which does nothing until it is time: this may take long
             await courier.check()
 
     async def _sweep(self) -> None:

@@ -130,3 +130,19 @@ async def test_closed_they_hold_nothing() -> None:
     assert await reservations.open().take("1", A)
     await reservations.close()
     assert locks.held == []
+
+
+async def test_who_stops_asking_and_goes_on_leaves_nothing_behind() -> None:
+    reservations = Reservations(locks := Locks())
+    locks.may_answer.clear()
+    one = reservations.open()
+    asking = asyncio.ensure_future(one.take("1", A))
+    await asyncio.sleep(0)
+    asking.cancel()
+    locks.may_answer.set()
+    await asyncio.gather(asking, return_exceptions=True)
+    async with asyncio.timeout(10):
+        while not locks.held:  # noqa: ASYNC110 - it is given to who asks no more
+            await asyncio.sleep(0)
+    await one.close()
+    assert locks.held == []

@@ -22,7 +22,7 @@ from opsin.settings import Settings
 from opsin.storage.audit import audit_entries
 from opsin.storage.tables import batches, images
 from tests.conftest import other_company
-from tests.core.retention.kept import add, check_files, rows, told
+from tests.core.retention.kept import add, check_files, compute, rows, told
 from tests.core.retention.subjects import subject_with_images
 from tests.core.stored import count
 from tests.pictures import solid_png
@@ -120,6 +120,9 @@ async def test_images_of_what_is_deleted_are_not_found_by_their_ids(
                 found.append(json.loads(encode_json(answer.data))["found"] is not None)
         return found
 
+    made = await compute(parts, principal, image)
+    file = await use_cases.artifacts.find(principal, made.id, "mask.png")
+    assert file is not None and await use_cases.artifacts.by_id(file.id) == file
     assert await shown(image.id) == [True] * 4
     assert await shown(away.id) == [True, False] * 2
     match what:
@@ -142,6 +145,8 @@ async def test_images_of_what_is_deleted_are_not_found_by_their_ids(
         ):
             with pytest.raises(NotFound):
                 await refused
+    with pytest.raises(NotFound):
+        await use_cases.artifacts.by_id(file.id)
     assert await shown(kept.id) == [True] * 4
     assert (await use_cases.images.by_id(kept.id)).id == kept.id
     assert await use_cases.subjects.find(principal, None, other.id) is not None
