@@ -73,7 +73,7 @@ async def test_with_ids_of_nothing(
     everything: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "schemathesis.toml").write_text("", "utf-8")
-    report = await fuzz(everything, tmp_path, "coverage,fuzzing")
+    report = await fuzz(everything, tmp_path, "examples,coverage,fuzzing")
     assert count(everything, report) > 500
     assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
 

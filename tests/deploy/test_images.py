@@ -61,6 +61,19 @@ def test_images_of_others_are_named_to_the_version() -> None:
             assert image.rpartition(":")[2] not in ("", "latest", image)
 
 
+def test_an_image_fits_the_files_that_are_mounted_into_it() -> None:
+    """A file of this folder is named after the program that reads it."""
+    read_by: dict[str, set[str]] = {}
+    for service in compose()["services"].values():
+        for volume in service.get("volumes", ()):
+            source = Path(volume.partition(":")[0])
+            if volume.startswith("./"):
+                assert (DEPLOY / source).is_file()
+                program = str(service["image"]).partition(":")[0].rpartition("/")[2]
+                read_by.setdefault(source.stem, set()).add(program)
+    assert read_by == {"haproxy": {"haproxy"}}
+
+
 def test_what_a_build_gets_is_what_the_dockerfile_copies() -> None:
     """Everything else stays out: data, secrets, the history."""
     lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()

@@ -62,7 +62,7 @@ def _files(folder: Path) -> list[Path]:
 @asynccontextmanager
 async def _elsewhere(folder: Path, name: str) -> AsyncIterator[None]:
     """Another process that tells which place it has."""
-    code = (
+    script = (
         "import asyncio, sys, pathlib; from opsin.web.siblings import Siblings\n"
         "async def main():\n"
         "    folder, name = sys.argv[1:]\n"
@@ -72,13 +72,16 @@ async def _elsewhere(folder: Path, name: str) -> AsyncIterator[None]:
         "asyncio.run(main())\n"
     )
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, str(folder), name, stdin=PIPE, stdout=PIPE
+        sys.executable, "-c", script, str(folder), name, stdin=PIPE, stdout=PIPE
     )
     assert process.stdout is not None and process.stdin is not None
-    assert await process.stdout.readline() == b"there\n"
-    yield
-    process.stdin.close()
-    assert await process.wait() == 0
+    try:
+        assert await process.stdout.readline() == b"there\n"
+        yield
+    finally:
+        process.stdin.close()
+        code = await process.wait()
+    assert code == 0
 
 
 async def test_one_that_was_killed_is_forgotten_and_one_that_hangs_is_left_out(
