@@ -29,13 +29,14 @@ class Crew:
         self._joined: dict[int, Told] = {}
         self._failure: OpsinError | None = None
         self._lane: RemoteLane | None = None
-        self._is_closed = self._is_loading = False
+        self._loading: set[int] = set()
+        self._is_closed = False
         self.number = link.open(order, placement, self)
 
     @property
     def patience(self) -> float:
         """Seconds for the first process: to find a machine for it, and then to load the model."""
-        return self._start_seconds + (self.order.load_seconds if self._is_loading else 0.0)
+        return self._start_seconds + (self.order.load_seconds if self._loading else 0.0)
 
     def first(self, closing: threading.Event) -> Told:
         """On a loading thread: what the first process tells; raises OpsinError."""
@@ -65,12 +66,13 @@ class Crew:
             self._is_closed = True
             self.link.close_crew(self.number)
 
-    def began(self) -> None:
-        self._is_loading = True
+    def began(self, number: int) -> None:
+        with self._lock:
+            self._loading.add(number)
 
     def joined(self, number: int, told: Told) -> None:
         with self._changed:
-            self._is_loading = False
+            self._loading.discard(number)
             self._joined[number] = told
             self._changed.notify_all()
             lane = self._lane
@@ -79,7 +81,7 @@ class Crew:
 
     def left(self, number: int, error: OpsinError | None, *, is_lost: bool) -> None:
         with self._changed:
-            self._is_loading = False
+            self._loading.discard(number)
             self._joined.pop(number, None)
             self._failure = error
             self._changed.notify_all()
@@ -101,7 +103,7 @@ class Crew:
 
     def disconnected(self) -> None:
         with self._lock:
-            self._is_loading = False
+            self._loading.clear()
             self._joined.clear()
             lane = self._lane
         if lane is not None:

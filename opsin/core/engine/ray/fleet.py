@@ -163,7 +163,7 @@ class Fleet:
             return
         if not replica.is_there:
             replica.is_there, replica.loads_since = True, time.monotonic()
-            self._tell(Began(self.crew))
+            self._tell(Began(self.crew, replica.number))
 
     def _loaded(self, replica: Replica, future: Any) -> None:
         if self.replicas.get(replica.number) is not replica:

@@ -40,6 +40,11 @@ class Growth:
         if error is not None:
             self._failures.add(error)
 
+    def alone(self) -> None:
+        """The last process is gone; what failed beside it does not tell why."""
+        self.alone_since = time.monotonic()
+        self._failures.clear()
+
     def restart(self) -> None:
         """Whatever was being brought up is out of reach, or of another crew."""
         self._under_way.clear()

@@ -84,9 +84,8 @@ class RemoteLane(Lane):
         with self._changed:
             self._lost += is_lost
             if crew is self._crew:
+                self._lack(number)
                 self._growth.left(number, error)
-                self._dispatch.replicas.pop(number, None)
-                self._note_alone()
         if error is not None:
             logger.warning("%s", error.message)
             if not self._dispatch.replicas:
@@ -97,9 +96,8 @@ class RemoteLane(Lane):
         with self._changed:
             self._dispatch.lose(crew)
             if crew is self._crew:
-                self._dispatch.replicas.clear()
+                self._lack(*self._dispatch.replicas)
                 self._growth.restart()
-                self._note_alone()
 
     def switch(self, crew: Crew, told: Told) -> None:
         """Send to another crew from now on; what is under way at the old one comes back yet."""
@@ -132,11 +130,9 @@ class RemoteLane(Lane):
     def failed(self, number: int, error: OpsinError | None) -> None:
         with self._changed:
             shipment, replica = self._take_back(number)
-            if error is None and replica is not None:
-                # Nothing more goes there until it has joined again.
-                if self._dispatch.replicas.get(replica.number) is replica:
-                    del self._dispatch.replicas[replica.number]
-                self._note_alone()
+            ended = replica if error is None else None
+            if ended is not None and self._dispatch.replicas.get(ended.number) is ended:
+                self._lack(ended.number)  # nothing more goes there until it has joined again
         if shipment is None or replica is None:
             return
         if error is not None:
@@ -195,8 +191,16 @@ class RemoteLane(Lane):
         if give_up is not None:
             self._fail_all(give_up)
 
-    def _note_alone(self) -> None:
-        if not self._dispatch.replicas:
+    def _lack(self, *numbers: int) -> None:
+        replicas = self._dispatch.replicas
+        had_some = bool(replicas)
+        for number in numbers:
+            replicas.pop(number, None)
+        if replicas:
+            return
+        if had_some:
+            self._growth.alone()
+        else:
             self._growth.alone_since = time.monotonic()
 
     def _wake(self) -> None:

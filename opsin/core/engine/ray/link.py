@@ -42,7 +42,7 @@ _PAUSES = (0.0, 1.0, 2.0, 5.0, 10.0)  # seconds before the next messenger
 class Shipper(Protocol):
     """Who hears of a crew and of its shipments; called on the link's threads."""
 
-    def began(self) -> None:
+    def began(self, number: int) -> None:
         """A process has found its place, and loads its runner."""
 
     def joined(self, number: int, told: Told) -> None: ...
@@ -128,12 +128,15 @@ class Link:
         name: str,
         pictures: Sequence[Any],
     ) -> bool:
-        """Hand a parcel to the messenger; False when there is none, and nobody will hear of it."""
+        """Hand a parcel to the messenger; False when nobody will hear of it.
+
+        There is none then, or it is another than when the shipment got its number.
+        """
         import numpy as np
 
         with self._sending:
             wire = self._wire
-            if wire is None or not self._is_up:
+            if wire is None or not self._is_up or shipment not in self._shipments:
                 self._shipments.pop(shipment, None)
                 return False
             told, blobs, dropped = [], [], []
@@ -235,7 +238,7 @@ class Link:
             if shipper is None:
                 return
             if isinstance(word, Began):
-                shipper.began()
+                shipper.began(word.number)
             elif isinstance(word, Joined):
                 shipper.joined(word.number, word.told)
             else:

@@ -94,6 +94,7 @@ class Began:
     """A process has found its place, and loads its runner."""
 
     crew: int
+    number: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,14 @@ def test_after_a_load_that_failed_there_is_a_pause_that_grows(clock: Clock) -> N
     assert growth.first() == 0
 
 
+def test_what_failed_beside_the_last_process_does_not_count() -> None:
+    growth = Growth()
+    growth.joined(0)
+    growth.left(1, ERROR)
+    growth.alone()
+    assert growth.failure is None and growth.first() == 0
+
+
 def test_what_is_out_of_reach_is_brought_up_again() -> None:
     growth = Growth()
     growth.begin(0)

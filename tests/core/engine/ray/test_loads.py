@@ -15,9 +15,9 @@ from tests.core.engine.ray.local_cluster import LocalCluster
 from tests.core.engine.ray.remote_fakes import Told
 from tests.core.engine.ray.test_crews import until
 
-ENOUGH = 4.0
+ENOUGH = 10.0
 """Seconds in which a fake loads; if not, it is tried again."""
-PAUSE = 5.0
+PAUSE = 12.0
 """Seconds until then, far more than it takes to ask again."""
 
 
@@ -52,6 +52,8 @@ async def test_a_load_that_hangs_ends_its_process_and_is_tried_again(
     held = tmp_path / "held"
     held.touch()
     bench, other = (over_ray(tmp_path, load_seconds=ENOUGH, load_pause=PAUSE) for _ in range(2))
+    for one in (bench, other):  # connected, they ask at the same time
+        await one.told(one.task(0, "told_first"))
     answers = await asyncio.gather(
         bench.told(bench.task(1, "held"), bench.task(2, "held"), seconds=110),
         other.told(other.task(3, "held"), seconds=110),
@@ -59,7 +61,7 @@ async def test_a_load_that_hangs_ends_its_process_and_is_tried_again(
     for error in (*answers[0], *answers[1]):
         assert isinstance(error, PluginError), error
         assert error.message == (
-            "plugin 'fakes': operation 'held' was not loaded after 4 seconds, and its process was "
+            "plugin 'fakes': operation 'held' was not loaded after 10 seconds, and its process was "
             "ended; Ray's log of it says where it stood, OPSIN_RAY_LOAD_SECONDS gives it more time"
         )
     (first,) = loading(tmp_path)  # one for both engines

@@ -92,6 +92,19 @@ def test_a_closed_crew_hears_that_its_last_shipments_are_lost() -> None:
     assert shipper.losses == 1
 
 
+def test_what_was_lost_is_not_sent_to_the_next_messenger() -> None:
+    link, shipper = Link(None, "x"), Heard()
+    number = link.number(shipper)  # type: ignore[arg-type]  # as above
+    link._lose()
+    ours, theirs = (Wire(end) for end in socket.socketpair())
+    link._wire = ours
+    link._connected()
+    assert not link.send(number, 1, 0, b"parcel", "name", [])
+    assert not theirs.poll(0)
+    ours.close()
+    theirs.close()
+
+
 class FullStore:
     """What the messenger asks of Ray, with an object store that is full at first."""
 
