@@ -41,7 +41,7 @@ class Growth:
             self._failures.add(error)
 
     def alone(self) -> None:
-        """The last process is gone; what failed beside it does not tell why."""
+        """The last process is gone, or left behind; what failed beside it does not tell why."""
         self.alone_since = time.monotonic()
         self._failures.clear()
 

@@ -104,6 +104,7 @@ class RemoteLane(Lane):
         with self._changed:
             self._crew = crew
             self._dispatch.replicas.clear()
+            self._growth.alone()
             self._growth.restart()
             loaded = self._queue.loaded
             loaded.device, loaded.models = told.device, told.models
